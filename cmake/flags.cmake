@@ -1,0 +1,73 @@
+# Compiler and linker flags by flavour. CMAKE_BUILD_TYPE stays empty: it would add -O3 and -DNDEBUG, and asserts stay on.
+include(CheckCCompilerFlag)
+
+macro(weir_probe list) # appends the flags that this compiler takes
+    foreach(flag ${ARGN})
+        string(MAKE_C_IDENTIFIER "HAS${flag}" name)
+        check_c_compiler_flag(${flag} ${name})
+        if(${name})
+            list(APPEND ${list} ${flag})
+        endif()
+    endforeach()
+endmacro()
+
+set(CMAKE_C_STANDARD 17)
+add_compile_definitions(_GNU_SOURCE WEIR_VERSION="${PROJECT_VERSION}")
+
+# File names in asserts are relative to the checkout; in a release build those of the debug information are, too.
+set(WEIR_MAP -f$<IF:$<STREQUAL:${WEIR_FLAVOUR},release>,file,macro>-prefix-map)
+set(common -g -fno-strict-aliasing -fno-omit-frame-pointer -fPIE -ffunction-sections -fdata-sections
+    ${WEIR_MAP}=${CMAKE_SOURCE_DIR}/=)
+weir_probe(common -fcf-protection=branch -fno-plt)
+add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -Wl,--gc-sections)
+
+# Hardening of the release build. Two flags of the usual list are left out on purpose:
+# -ftrivial-auto-var-init=zero clears the buffers that the hot path keeps on the stack, once per request;
+# -fexceptions is for unwinding through cancelled threads, and no thread is ever cancelled.
+set(hardening -fno-strict-overflow -fno-delete-null-pointer-checks)
+weir_probe(hardening -fstack-clash-protection -fstack-protector-strong -fstrict-flex-arrays=3)
+
+set(warnings -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
+    -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion -Werror=format-security)
+weir_probe(warnings -Wimplicit-fallthrough -Wtrampolines -Wbidi-chars=any)
+if(WEIR_WERROR OR (CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_C_COMPILER_VERSION MATCHES "^12\\."))
+    list(APPEND warnings -Werror)
+endif()
+set(WEIR_STRICT $<$<COMPILE_LANGUAGE:C>:-Wconversion>) # src/ only: tests are spared
+
+set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all)
+if(WEIR_FLAVOUR STREQUAL "release")
+    list(APPEND common -O2 ${hardening} -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+elseif(WEIR_FLAVOUR STREQUAL "debug")
+    list(APPEND common -Og)
+elseif(WEIR_FLAVOUR STREQUAL "asan")
+    list(APPEND common -O1 ${sanitizers})
+elseif(WEIR_FLAVOUR STREQUAL "tsan")
+    set(sanitizers -fsanitize=thread)
+    list(APPEND common -O1 ${sanitizers})
+elseif(WEIR_FLAVOUR STREQUAL "fuzz")
+    list(APPEND common -O1 -fsanitize=fuzzer-no-link ${sanitizers})
+else()
+    message(FATAL_ERROR "WEIR_FLAVOUR is '${WEIR_FLAVOUR}'; it is one of release, debug, asan, tsan, fuzz")
+endif()
+if(WEIR_FLAVOUR MATCHES "release|debug")
+    list(APPEND WEIR_STRICT $<$<COMPILE_LANGUAGE:C>:-Wframe-larger-than=2048>) # a fiber's stack is small
+else()
+    add_link_options(${sanitizers})
+endif()
+if(NOT WEIR_FLAVOUR STREQUAL "release")
+    weir_probe(warnings -Wno-error=maybe-uninitialized) # less optimised code is full of false "maybe"s
+endif()
+add_compile_options(${common} "$<$<COMPILE_LANGUAGE:C>:${warnings}>")
+
+# The commit, for `weir version`. Only the few folders that show it are compiled again when it changes.
+set(WEIR_COMMIT unknown)
+if(EXISTS ${CMAKE_SOURCE_DIR}/.git)
+    execute_process(COMMAND git rev-parse --git-path logs/HEAD --short=12 HEAD WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+        OUTPUT_VARIABLE out ERROR_QUIET RESULT_VARIABLE failed)
+    if(failed EQUAL 0 AND out MATCHES "^([^\n]+)\n([0-9a-f]+)")
+        set(WEIR_COMMIT ${CMAKE_MATCH_2})
+        file(GLOB log ${CMAKE_MATCH_1} ${CMAKE_SOURCE_DIR}/${CMAKE_MATCH_1})
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${log})
+    endif()
+endif()

@@ -1,0 +1,153 @@
+#include "base/alloc.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/number.h"
+
+/* In front of every block, so that a free knows what to take off which account. 16 bytes keep the alignment. */
+struct header {
+    uint64_t size;
+    uint32_t tag;
+    uint32_t magic;
+};
+
+#define MAGIC 0x57454952u /* "WEIR" */
+
+/* Counters are spread over shards, so that threads that allocate at once do not share a cache line. */
+#define SHARDS 8
+struct shard {
+    _Alignas(64) _Atomic int64_t bytes[B_TAG_COUNT];
+    _Atomic uint64_t allocations[B_TAG_COUNT];
+};
+
+static struct shard shards[SHARDS];
+static _Atomic uint32_t next_shard;
+static _Thread_local int my_shard = -1;
+
+static _Atomic uint64_t fail_at; /* 0: off */
+static _Atomic uint64_t calls, failures;
+
+static const char *const tag_names[] = {
+#define B_TAG_NAME(id, name) name,
+    B_TAGS(B_TAG_NAME)
+#undef B_TAG_NAME
+};
+
+static struct shard *shard(void) {
+    if (my_shard < 0)
+        my_shard = (int)(atomic_fetch_add_explicit(&next_shard, 1, memory_order_relaxed) % SHARDS);
+    return &shards[my_shard];
+}
+
+void b_alloc_account(enum b_tag tag, int64_t bytes) {
+    atomic_fetch_add_explicit(&shard()->bytes[tag], bytes, memory_order_relaxed);
+}
+
+/* Counting costs an atomic on a shared line, so it is on only once a fault has been asked for. */
+static bool must_fail(void) {
+    uint64_t at = atomic_load_explicit(&fail_at, memory_order_relaxed);
+    if (at == 0)
+        return false;
+    if (atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) + 1 != at)
+        return false;
+    atomic_fetch_add_explicit(&failures, 1, memory_order_relaxed);
+    return true;
+}
+
+void *b_alloc(enum b_tag tag, size_t size) {
+    if (must_fail() || size > SIZE_MAX - sizeof(struct header))
+        return NULL;
+    struct header *h = malloc(sizeof *h + size);
+    if (!h)
+        return NULL;
+    *h = (struct header){.size = size, .tag = (uint32_t)tag, .magic = MAGIC};
+    b_alloc_account(tag, (int64_t)size);
+    atomic_fetch_add_explicit(&shard()->allocations[tag], 1, memory_order_relaxed);
+    return h + 1;
+}
+
+void *b_zalloc(enum b_tag tag, size_t size) {
+    void *p = b_alloc(tag, size);
+    if (p)
+        memset(p, 0, size);
+    return p;
+}
+
+void *b_realloc(enum b_tag tag, void *ptr, size_t size) {
+    if (!ptr)
+        return b_alloc(tag, size);
+    if (must_fail() || size > SIZE_MAX - sizeof(struct header))
+        return NULL;
+    struct header *h = (struct header *)ptr - 1;
+    if (h->magic != MAGIC)
+        abort(); /* not ours, or freed: going on would corrupt the heap */
+    int64_t was = (int64_t)h->size;
+    struct header *n = realloc(h, sizeof *n + size);
+    if (!n)
+        return NULL;
+    n->size = size;
+    b_alloc_account(tag, (int64_t)size - was);
+    return n + 1;
+}
+
+char *b_strdup(enum b_tag tag, const char *s, size_t len) {
+    char *copy = b_alloc(tag, len + 1);
+    if (!copy)
+        return NULL;
+    if (len)
+        memcpy(copy, s, len);
+    copy[len] = 0;
+    return copy;
+}
+
+void b_free(void *ptr) {
+    if (!ptr)
+        return;
+    struct header *h = (struct header *)ptr - 1;
+    if (h->magic != MAGIC)
+        abort();
+    h->magic = 0;
+    b_alloc_account((enum b_tag)h->tag, -(int64_t)h->size);
+    free(h);
+}
+
+struct b_alloc_stat b_alloc_stat(enum b_tag tag) {
+    struct b_alloc_stat s = {.name = tag_names[tag]};
+    int64_t bytes = 0;
+    for (int i = 0; i < SHARDS; i++) {
+        bytes += atomic_load_explicit(&shards[i].bytes[tag], memory_order_relaxed);
+        s.allocations += atomic_load_explicit(&shards[i].allocations[tag], memory_order_relaxed);
+    }
+    s.bytes = bytes > 0 ? (uint64_t)bytes : 0; /* shards are read one after the other: a free may be seen first */
+    return s;
+}
+
+uint64_t b_alloc_total_bytes(void) {
+    uint64_t sum = 0;
+    for (int t = 0; t < B_TAG_COUNT; t++)
+        sum += b_alloc_stat((enum b_tag)t).bytes;
+    return sum;
+}
+
+void b_alloc_fail_at(uint64_t nth) {
+    atomic_store(&calls, 0);
+    atomic_store(&failures, 0);
+    atomic_store(&fail_at, nth);
+}
+
+uint64_t b_alloc_calls(void) {
+    return atomic_load(&calls);
+}
+
+uint64_t b_alloc_failures(void) {
+    return atomic_load(&failures);
+}
+
+void b_alloc_init(void) {
+    const char *env = getenv("WEIR_FAIL_ALLOC");
+    uint64_t n = 0;
+    if (env && b_parse_u64(b_slice_cstr(env), &n))
+        b_alloc_fail_at(n);
+}
