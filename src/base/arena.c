@@ -12,7 +12,13 @@ struct b_arena_chunk {
 
 void b_arena_init(struct b_arena *a, enum b_tag tag, struct b_chunk_source *source, void *first, size_t size,
                   size_t max_bytes) {
-    *a = (struct b_arena){.at = first, .end = (char *)first + size, .source = source, .tag = tag, .used_max = max_bytes};
+    *a = (struct b_arena){.at = first,
+                          .end = first ? (char *)first + size : NULL,
+                          .source = source,
+                          .tag = tag,
+                          .used_max = max_bytes,
+                          .first = first,
+                          .first_size = size};
     B_POISON(first, size);
 }
 
@@ -25,15 +31,18 @@ void b_arena_release(struct b_arena *a) {
         else
             b_free(c);
     }
+    B_UNPOISON(a->first, a->first_size);
     a->chunks = NULL;
     a->at = a->end = NULL;
+    a->first = NULL;
+    a->first_size = 0;
     a->used = 0;
 }
 
-void *b_arena_alloc_slow(struct b_arena *a, size_t size) {
+static void *alloc_slow(struct b_arena *a, size_t size) {
     size_t need = size + sizeof(struct b_arena_chunk);
     size_t block = need <= B_ARENA_CHUNK ? B_ARENA_CHUNK : need;
-    if (size > a->used_max || a->used > a->used_max - size || need < size)
+    if (need < size || block > a->used_max || a->used > a->used_max - block)
         return NULL;
     struct b_arena_chunk *c =
         a->source && block == B_ARENA_CHUNK ? a->source->get(a->source) : b_alloc(a->tag, block);
@@ -57,14 +66,14 @@ void *b_arena_alloc_slow(struct b_arena *a, size_t size) {
 void *b_arena_alloc(struct b_arena *a, size_t size) {
     if (size > SIZE_MAX - 64)
         return NULL;
-    size = (size + 7) & ~(size_t)7;
+    size = (size + (size == 0) + 7) & ~(size_t)7;
     if (size <= (size_t)(a->end - a->at)) {
         char *p = a->at;
         a->at += size;
         B_UNPOISON(p, size);
         return p;
     }
-    return b_arena_alloc_slow(a, size);
+    return alloc_slow(a, size);
 }
 
 void *b_arena_zalloc(struct b_arena *a, size_t size) {

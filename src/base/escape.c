@@ -31,8 +31,23 @@ static bool is_plain(unsigned char c, bool json) {
     return c >= 0x20 && c < 0x7f && !(json && (c == '"' || c == '\\'));
 }
 
+/* Any byte of the eight that is not plain; errs on the side of true only behind a byte that is not. */
+static bool any_special(uint64_t x, bool json) {
+    const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    uint64_t low = x - ones * 0x20, quote = x ^ ones * '"', slash = x ^ ones * '\\', del = x ^ ones * 0x7f;
+    uint64_t special = x | (low & ~x) | ((del - ones) & ~del);
+    if (json)
+        special |= ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+    return (special & tops) != 0;
+}
+
 static size_t plain_run(struct b_slice s, bool json) {
     size_t n = 0;
+    for (uint64_t x; s.len - n >= sizeof x; n += sizeof x) {
+        memcpy(&x, s.ptr + n, sizeof x);
+        if (any_special(x, json))
+            break;
+    }
     while (n < s.len && is_plain((unsigned char)s.ptr[n], json))
         n++;
     return n;

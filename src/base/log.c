@@ -89,7 +89,8 @@ static void add_clock(struct b_text *t, uint64_t ns) {
     add_digits(t, ms % 1000, 3);
 }
 
-/* Days to a date with the years counted from March, so that the leap day is a year's last. gmtime_r takes a lock. */
+/* Days to a date with the years counted from March, so that the leap day is a year's last. gmtime_r takes a
+ * lock. */
 void b_text_timestamp(struct b_text *t, uint64_t ns) {
     uint64_t days = ns / 86400000000000u + 719468; /* since 0000-03-01 */
     uint64_t era = days / 146097, day = days % 146097;
@@ -152,7 +153,7 @@ void b_log_write(enum b_level level, const char *component, const char *fmt, ...
     size_t len = n < 0 ? 0 : (size_t)n < sizeof message ? (size_t)n : sizeof message - 1;
     struct b_text t = b_text_fixed(line, sizeof line);
     (b_log_format() == B_LOG_TEXT ? add_plain : add_json)(&t, b_level_name(level), b_slice_cstr(component),
-                                                         b_slice(message, len));
+                                                          b_slice(message, len));
     const struct b_log_sink *sink = atomic_load_explicit(&sink_now, memory_order_acquire);
     if (sink)
         sink->write(sink, b_text_slice(&t));

@@ -1,6 +1,6 @@
-/* weir's own log: one line for each event, as JSON or as text for a terminal. B_LOG may be called by any thread and
- * on a fiber: it parks nowhere, takes no memory from the heap, and evaluates its arguments only when the level is on.
- * Not for signal handlers. Secrets do not belong in it: the caller leaves them out. */
+/* weir's own log: one line for each event, as JSON or as text for a terminal. B_LOG may be called by any
+ * thread and on a fiber: it parks nowhere, takes no memory from the heap, and evaluates its arguments only
+ * when the level is on. Not for signal handlers. Secrets do not belong in it: the caller leaves them out. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -16,17 +16,18 @@ enum b_log_format {
     B_LOG_TEXT, /* 03:04:05.678 warn  upstream: ... (UTC) */
 };
 
-#define B_LOG_LINE_MAX 4096 /* bytes of a line, its newline included; a longer message is cut and ends in "..." */
+/* Bytes of a line, its newline included; a longer message is cut and ends in "...". */
+#define B_LOG_LINE_MAX 4096
 
 /* Read by the macro only. */
 extern _Atomic int b_log_threshold;
 
-/* B_LOG(B_WARN, "upstream", "endpoint %s is down: %s", name, why). The component is a short literal: the folder or
- * the module. The message has no newline at its end. */
-#define B_LOG(level, component, ...)                                                                         \
-    do {                                                                                                     \
-        if (b_log_on(level))                                                                                 \
-            b_log_write((level), (component), __VA_ARGS__);                                                  \
+/* B_LOG(B_WARN, "upstream", "endpoint %s is down: %s", name, why). The component is a short literal: the
+ * folder or the module. The message has no newline at its end. */
+#define B_LOG(level, component, ...)                        \
+    do {                                                    \
+        if (b_log_on(level))                                \
+            b_log_write((level), (component), __VA_ARGS__); \
     } while (0)
 
 static inline bool b_log_on(enum b_level level) {
@@ -49,12 +50,13 @@ void b_log_set_format(enum b_log_format format);
 /* The format in force, never B_LOG_AUTO. */
 enum b_log_format b_log_format(void);
 
-/* Where lines go. write gets a whole line with its newline, valid for the call only; it is called by any thread,
- * must not wait for long and must not log. */
+/* Where lines go. write gets a whole line with its newline, valid for the call only; it is called by any
+ * thread, must not wait for long and must not log. */
 struct b_log_sink {
     void (*write)(const struct b_log_sink *sink, struct b_slice line);
 };
-/* The sink is borrowed until another one is set and no thread is inside B_LOG; NULL: back to write(2) on stderr. */
+/* The sink is borrowed until another one is set and no thread is inside B_LOG; NULL: back to write(2) on
+ * stderr. */
 void b_log_set_sink(const struct b_log_sink *sink);
 
 /* Wall-clock time in nanoseconds since 1970, UTC. NULL: CLOCK_REALTIME. The simulator sets its own. */

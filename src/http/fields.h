@@ -1,0 +1,97 @@
+/* Header fields: names, values and the rules that hold for the names weir knows (fields.def). RFC 9110
+ * sections 5 to 7. Nothing here copies bytes: names and values are slices that must outlive the list. */
+#ifndef HTTP_FIELDS_H
+#define HTTP_FIELDS_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+
+enum http_field_id {
+    HTTP_FIELD_OTHER = 0, /* a name that is not in fields.def */
+#define HTTP_FIELD(id, name, flags) HTTP_FIELD_##id,
+#include "http/fields.def"
+#undef HTTP_FIELD
+    HTTP_FIELD_X_FORWARDED_ANY, /* any other name that begins with "x-forwarded-" */
+    HTTP_FIELD_COUNT
+};
+
+enum http_field_flag {
+    HTTP_F_HOP = 1,           /* concerns one connection, never forwarded (RFC 9110 section 7.6.1) */
+    HTTP_F_FRAMING = 2,       /* decides where a body ends; the serialiser writes its own */
+    HTTP_F_SINGLETON = 4,     /* repeated in a request: 400 (P08) */
+    HTTP_F_NEVER_TRAILER = 8, /* dropped from a trailer section, whatever a route allows (S15) */
+    HTTP_F_OWNED = 16,        /* a Connection field cannot have it removed (P05) */
+};
+
+struct http_field {
+    const char *name, *value; /* not owned; value has no spaces or tabs around it */
+    uint32_t value_len;
+    uint16_t name_len;
+    uint8_t id;    /* enum http_field_id */
+    uint8_t flags; /* enum http_field_flag, from the table */
+};
+
+struct http_fields {
+    struct http_field *at; /* the caller's array, or the arena's once it grew */
+    uint16_t count, cap;
+};
+
+struct http_field_info {
+    const char *name; /* lower case; "" for HTTP_FIELD_OTHER, "x-forwarded-" for HTTP_FIELD_X_FORWARDED_ANY */
+    uint8_t name_len, flags;
+};
+
+/* The id of a name, whatever its case; HTTP_FIELD_OTHER when it is not in the table. For tokens: other bytes
+ * may be mistaken for similar ones. */
+enum http_field_id http_field_id(struct b_slice name);
+/* The table's line for an id, static; that of HTTP_FIELD_OTHER when out of range. */
+const struct http_field_info *http_field_info(enum http_field_id id);
+
+static inline struct b_slice http_field_name(const struct http_field *f) {
+    return b_slice(f->name, f->name_len);
+}
+static inline struct b_slice http_field_value(const struct http_field *f) {
+    return b_slice(f->value, f->value_len);
+}
+
+/* The first field with that id (name), or NULL. Never call the first with HTTP_FIELD_OTHER. */
+struct http_field *http_fields_find(const struct http_fields *fs, enum http_field_id id);
+struct http_field *http_fields_find_name(const struct http_fields *fs, struct b_slice name);
+/* The next field of that id (name) after `after`, or the first when it is NULL; NULL at the end.
+ *     for (struct http_field *f = NULL; (f = http_fields_next(fs, HTTP_FIELD_COOKIE, f));) */
+struct http_field *http_fields_next(const struct http_fields *fs, enum http_field_id id,
+                                    const struct http_field *after);
+struct http_field *http_fields_next_name(const struct http_fields *fs, struct b_slice name,
+                                         const struct http_field *after);
+/* The value of the first field with that id; ptr is NULL when there is none. */
+struct b_slice http_fields_value(const struct http_fields *fs, enum http_field_id id);
+
+/* Whether any comma-separated list in the fields of that id holds the token, whatever its case. */
+bool http_fields_has_token(const struct http_fields *fs, enum http_field_id id, struct b_slice token);
+/* Takes the next element, trimmed, off a comma-separated list; empty elements are skipped. False at the
+ * end. */
+bool http_list_next(struct b_slice *rest, struct b_slice *element);
+
+/* Appends a field. The name must be a token, the value free of control characters but tab (S29); spaces
+ * around the value are trimmed. 0, -EINVAL, or -ENOMEM when the list is full and the arena (may be NULL) has
+ * no room. */
+int http_fields_add(struct b_arena *arena, struct http_fields *fs, struct b_slice name, struct b_slice value)
+    __attribute__((warn_unused_result));
+/* Appends a field of the table, under its lower-case name. */
+int http_fields_add_id(struct b_arena *arena, struct http_fields *fs, enum http_field_id id,
+                       struct b_slice value) __attribute__((warn_unused_result));
+/* Removes all fields of that name and appends this one. On an error nothing is changed. */
+int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slice name, struct b_slice value)
+    __attribute__((warn_unused_result));
+int http_fields_set_id(struct b_arena *arena, struct http_fields *fs, enum http_field_id id,
+                       struct b_slice value) __attribute__((warn_unused_result));
+/* Remove all fields of that id (name), keep the order of the others, give how many went. Pointers into the
+ * list that were handed out before move. */
+unsigned http_fields_remove(struct http_fields *fs, enum http_field_id id);
+unsigned http_fields_remove_name(struct http_fields *fs, struct b_slice name);
+
+/* Removes the hop-by-hop fields, and those that a Connection field names unless they are HTTP_F_OWNED (P05).
+ * Call it before weir adds fields of its own; read Connection, Upgrade and TE before. */
+void http_fields_strip_hop(struct http_fields *fs);
+
+#endif

@@ -1,0 +1,110 @@
+/* Where a message ends (RFC 9112 section 6): S02 to S08, and what Connection says about what comes after
+ * it. */
+#include "base/number.h"
+#include "http/chars.h"
+#include "http/h1_internal.h"
+
+/* S08: a tab beside a framing value is legal, and known to make other readers miss the field. */
+static bool has_tab_around(const struct http_field *f) {
+    for (const char *p = f->name + f->name_len + 1; p < f->value; p++)
+        if (*p == '\t')
+            return true;
+    /* the line's end stops this one */
+    for (const char *p = f->value + f->value_len; *p == ' ' || *p == '\t'; p++)
+        if (*p == '\t')
+            return true;
+    return false;
+}
+
+/* S04, S05: digits only, in the one form each number has. */
+static bool parse_length(struct b_slice text, uint32_t allow, uint64_t *length) {
+    if (text.len > 1 && text.ptr[0] == '0' && !(allow & HTTP_ALLOW_LEADING_ZEROS))
+        return false;
+    return text.len <= 19 && b_parse_u64(text, length) && *length <= INT64_MAX;
+}
+
+/* S03 relaxed: every element of every field is the same valid number. */
+static enum http_error equal_lengths(const struct h1_block *b, const struct http_fields *fs,
+                                     uint64_t *length) {
+    bool any = false;
+    for (const struct http_field *f = NULL; (f = http_fields_next(fs, HTTP_FIELD_CONTENT_LENGTH, f));) {
+        struct b_slice rest = http_field_value(f), element;
+        if (has_tab_around(f) || rest.len == 0 || rest.ptr[rest.len - 1] == ',')
+            return HTTP_E_BAD_CONTENT_LENGTH;
+        while (b_slice_next(&rest, ',', &element)) {
+            uint64_t v;
+            if (!parse_length(b_slice_trim(element), b->allow, &v))
+                return HTTP_E_BAD_CONTENT_LENGTH;
+            if (any && v != *length)
+                return HTTP_E_DUPLICATE_CONTENT_LENGTH;
+            *length = v;
+            any = true;
+        }
+    }
+    return HTTP_OK;
+}
+
+enum http_error h1_content_length(const struct h1_block *b, uint64_t *length) {
+    struct http_fields fs = h1_block_fields(b, b->count);
+    const struct http_field *f = http_fields_find(&fs, HTTP_FIELD_CONTENT_LENGTH);
+    struct b_slice value = http_field_value(f);
+    bool repeated = b->twice & H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH);
+    if (!repeated && parse_length(value, b->allow, length) && !has_tab_around(f))
+        return HTTP_OK;
+    if (b->allow & HTTP_ALLOW_EQUAL_LENGTHS)
+        return equal_lengths(b, &fs, length);
+    return repeated || b_slice_find(value, ',') < value.len ? HTTP_E_DUPLICATE_CONTENT_LENGTH
+                                                            : HTTP_E_BAD_CONTENT_LENGTH;
+}
+
+/* One element of Transfer-Encoding, with its parameters: well-formed enough to be called "not supported"? */
+static bool coding_ok(struct b_slice coding) {
+    size_t name_end = b_slice_find(coding, ';');
+    if (!http_is_token(b_slice_trim(b_slice(coding.ptr, name_end))))
+        return false;
+    for (size_t i = name_end; i < coding.len; i++)
+        if (!http_char_is(coding.ptr[i], HTTP_C_TOKEN) && !strchr(" \";=", coding.ptr[i]))
+            return false;
+    return true;
+}
+
+enum http_error h1_transfer_encoding(const struct h1_block *b) {
+    struct http_fields fs = h1_block_fields(b, b->count);
+    const struct http_field *f = http_fields_find(&fs, HTTP_FIELD_TRANSFER_ENCODING);
+    struct b_slice rest = http_field_value(f), coding;
+    if (b->twice & H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING) || has_tab_around(f) || rest.len == 0 ||
+        rest.ptr[rest.len - 1] == ',')
+        return HTTP_E_BAD_TRANSFER_ENCODING;
+    if (b_slice_ieq(rest, B_LIT("chunked")))
+        return HTTP_OK;
+    /* S06 and S07: a well-formed list that ends in at most one chunked is 501, anything else 400 */
+    bool chunked = false;
+    while (b_slice_next(&rest, ',', &coding)) {
+        coding = b_slice_trim(coding);
+        if (chunked || !coding_ok(coding))
+            return HTTP_E_BAD_TRANSFER_ENCODING;
+        chunked = b_slice_ieq(coding, B_LIT("chunked"));
+    }
+    return HTTP_E_UNSUPPORTED_TRANSFER_ENCODING;
+}
+
+enum http_error h1_connection(const struct h1_block *b, struct h1_connection *out) {
+    struct http_fields fs = h1_block_fields(b, b->count);
+    unsigned options = 0;
+    *out = (struct h1_connection){0};
+    if (!(b->seen & H1_ID_BIT(HTTP_FIELD_CONNECTION)))
+        return HTTP_OK;
+    for (const struct http_field *f = NULL; (f = http_fields_next(&fs, HTTP_FIELD_CONNECTION, f));) {
+        struct b_slice rest = http_field_value(f), option;
+        while (b_slice_next(&rest, ',', &option)) {
+            option = b_slice_trim(option);
+            /* each is compared with every field by http_fields_strip_hop */
+            if (++options > H1_CONNECTION_OPTIONS_MAX || (option.len && !http_is_token(option)))
+                return HTTP_E_BAD_CONNECTION;
+            out->close |= b_slice_ieq(option, B_LIT("close"));
+            out->keep_alive |= b_slice_ieq(option, B_LIT("keep-alive"));
+            out->upgrade |= b_slice_ieq(option, B_LIT("upgrade"));
+        }
+    }
+    return HTTP_OK;
+}

@@ -1,0 +1,14 @@
+#include "test.h"
+
+extern const struct test_case writer_tests[];
+extern const struct test_case utf8_tests[];
+
+static const struct test_suite suites[] = {
+    {"writer", writer_tests},
+    {"utf8", utf8_tests},
+    {0},
+};
+
+int main(int argc, char **argv) {
+    return test_main(argc, argv, suites);
+}
