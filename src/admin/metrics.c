@@ -1,0 +1,155 @@
+/* /metrics, and the figures that belong to no request: workers, fibers, loop, config. */
+#include "telemetry/metrics.h"
+
+#include "admin/admin.h"
+#include "admin/answer.h"
+#include "base/number.h"
+#include "gateway/conn.h"
+#include "runtime/offload.h"
+
+static void write_page(void *arg) {
+    tel_write_metrics(arg);
+}
+
+int adm_metrics(struct exchange *ex) {
+    struct b_text page = b_text_heap(B_TAG_TELEMETRY, TEL_EXPOSITION_MAX);
+    if (rt_offload(write_page, &page) < 0) {
+        b_text_free(&page);
+        return -HTTP_E_OVERLOADED;
+    }
+    return adm_answer_text(ex, 200, B_LIT(TEL_METRICS_CONTENT_TYPE), &page);
+}
+
+/* ---- per worker ---- */
+
+static void each_worker(struct tel_samples *out, uint64_t (*figure)(unsigned worker)) {
+    for (unsigned i = 0; i < rt_worker_count(); i++) {
+        char digits[B_U64_TEXT];
+        struct b_slice label = b_slice(digits, b_format_u64(digits, i));
+        tel_sample(out, &label, (double)figure(i));
+    }
+}
+
+static uint64_t turns(unsigned worker) {
+    return b_counter_get(&rt_worker(worker)->stats.turns);
+}
+
+static void collect_connections(struct tel_samples *out, void *arg) {
+    (void)arg;
+    each_worker(out, gw_worker_connections);
+}
+
+static void collect_turns(struct tel_samples *out, void *arg) {
+    (void)arg;
+    each_worker(out, turns);
+}
+
+static void collect_backend(struct tel_samples *out, void *arg) {
+    struct b_slice name = B_LIT("epoll"); /* the only one yet */
+    (void)arg;
+    tel_sample(out, &name, 1);
+}
+
+static struct {
+    struct tel_family family;
+    tel_collect_fn *fn;
+} collected[] = {
+    {{.name = "weir_worker_connections",
+      .help = "Client connections that a worker holds, idle ones included.",
+      .type = TEL_GAUGE,
+      .labels = {"worker"}},
+     collect_connections},
+    {{.name = "weir_loop_turns_total",
+      .help = "Turns of a worker's event loop.",
+      .type = TEL_COUNTER,
+      .labels = {"worker"}},
+     collect_turns},
+    {{.name = "weir_io_backend_info",
+      .help = "How the kernel is asked; always 1.",
+      .type = TEL_GAUGE,
+      .labels = {"backend"}},
+     collect_backend},
+};
+
+/* ---- of the process ---- */
+
+static double fibers(void *arg) {
+    (void)arg;
+    return rt_fiber_count();
+}
+
+static double fiber_limit(void *arg) {
+    (void)arg;
+    return rt_fiber_limit();
+}
+
+static double stack_high_water(void *arg) {
+    (void)arg;
+    return (double)rt_stack_high_water();
+}
+
+static double stalls(void *arg) {
+    (void)arg;
+    return (double)rt_stall_count();
+}
+
+/* The snapshot may be freed under this helper thread, so the count comes from elsewhere. */
+static double generation(void *arg) {
+    const struct gateway *g = arg;
+    return (double)__atomic_load_n(&g->generation, __ATOMIC_RELAXED);
+}
+
+static double reload_ok(void *arg) {
+    struct gateway *g = arg;
+    return atomic_load_explicit(&g->reload_ok, memory_order_relaxed) ? 1 : 0;
+}
+
+static double reload_time(void *arg) {
+    struct gateway *g = arg;
+    return (double)atomic_load_explicit(&g->reload_time, memory_order_relaxed) / 1e9;
+}
+
+static double in_flight(void *arg) {
+    struct gateway *g = arg;
+    return (double)atomic_load_explicit(&g->requests, memory_order_relaxed);
+}
+
+static struct {
+    struct tel_family family;
+    tel_gauge_fn *fn;
+} figures[] = {
+    {{.name = "weir_fibers", .help = "Fibers alive.", .type = TEL_GAUGE}, fibers},
+    {{.name = "weir_fiber_limit", .help = "Fibers that may be alive at once.", .type = TEL_GAUGE},
+     fiber_limit},
+    {{.name = "weir_fiber_stack_high_water_bytes",
+      .help = "The most that a fiber was seen to use of its stack.",
+      .type = TEL_GAUGE},
+     stack_high_water},
+    {{.name = "weir_loop_stalls_total",
+      .help = "Times that something held a worker's loop for more than 10 ms.",
+      .type = TEL_COUNTER},
+     stalls},
+    {{.name = "weir_config_generation",
+      .help = "Number of the newest config that was built.",
+      .type = TEL_GAUGE},
+     generation},
+    {{.name = "weir_config_last_reload_successful",
+      .help = "1 when the last load of the config succeeded, else 0.",
+      .type = TEL_GAUGE},
+     reload_ok},
+    {{.name = "weir_config_last_reload_success_timestamp_seconds",
+      .help = "When a config was last loaded with success, in seconds since 1970.",
+      .type = TEL_GAUGE},
+     reload_time},
+    {{.name = "weir_in_flight_requests", .help = "Requests that are being served.", .type = TEL_GAUGE},
+     in_flight},
+};
+
+int adm_metrics_init(struct gateway *g) {
+    int rc = 0;
+    for (size_t i = 0; i < sizeof collected / sizeof collected[0] && rc == 0; i++)
+        rc = tel_collector(&collected[i].family, collected[i].fn, NULL);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0] && rc == 0; i++)
+        rc = tel_gauge_callback(&figures[i].family, figures[i].fn, g);
+    return rc;
+}

@@ -1,0 +1,238 @@
+/* `weir explain`: what happens to a request, without sending one. */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "gateway/router.h"
+#include "http/authority.h"
+#include "http/path.h"
+#include "telemetry/metrics.h"
+
+struct question {
+    struct b_slice method, authority, path;
+    const struct cfg_listener *listener;
+    char path_text[HTTP_PATH_MAX(8192)];
+};
+
+/* ---- the question ---- */
+
+static int bad_url(const char *url, const char *why) {
+    fprintf(stderr, "weir: the URL cannot be \"%.200s\": %s\n", url, why);
+    return CLI_USAGE;
+}
+
+static bool drop(struct b_slice *s, struct b_slice prefix) {
+    if (!b_slice_starts(*s, prefix))
+        return false;
+    *s = b_slice_from(*s, prefix.len);
+    return true;
+}
+
+static int parse_url(const char *url, struct question *q) {
+    struct b_slice rest = b_slice_cstr(url);
+    if (rest.len > 8192)
+        return bad_url(url, "it is longer than 8 KiB");
+    if (drop(&rest, B_LIT("http://")) || drop(&rest, B_LIT("https://"))) {
+        size_t end = 0;
+        while (end < rest.len && rest.ptr[end] != '/' && rest.ptr[end] != '?' && rest.ptr[end] != '#')
+            end++;
+        q->authority = b_slice(rest.ptr, end);
+        rest = b_slice_from(rest, end);
+        if (http_authority_parse(q->authority, NULL) < 0)
+            return bad_url(url, "its host is malformed");
+    } else if (rest.len == 0 || rest.ptr[0] != '/') {
+        return bad_url(url, "write a path that begins with /, or http://HOST/PATH");
+    }
+    rest.len = b_slice_find(rest, '#');
+    rest.len = b_slice_find(rest, '?');
+    q->path = rest.len ? rest : B_LIT("/");
+    struct b_text text = b_text_fixed(q->path_text, sizeof q->path_text);
+    int rc = http_path_normalise(q->path, &text);
+    if (rc < 0)
+        return bad_url(url, http_error_info((enum http_error) - rc)->explanation);
+    if (rc == HTTP_PATH_CHANGED)
+        q->path = b_text_slice(&text);
+    return 0;
+}
+
+/* The listener of the URL's port, else the first one. */
+static void choose_listener(struct question *q, const struct cfg_root *root) {
+    struct http_authority a = {0};
+    if (q->authority.len)
+        (void)http_authority_parse(q->authority, &a);
+    q->listener = root->listen.items;
+    CFG_EACH(struct cfg_listener, l, &root->listen)
+    if (l->addr.kind != CFG_HOST_UNIX && l->addr.port == (a.port ? a.port : 80)) {
+        q->listener = l;
+        break;
+    }
+    if (a.port && q->listener->addr.port != a.port)
+        fprintf(stderr, "weir: no listener has port %u; this is about %.*s\n", a.port,
+                B_FMT(q->listener->addr.text));
+}
+
+static void find(const struct gw_snapshot *s, const struct question *q, struct b_slice authority,
+                 const struct cfg_addr *listener, struct gw_match *out) {
+    struct b_arena *arena = (struct b_arena *)(uintptr_t)&s->arena;
+    gw_router_find(s->router, authority, listener, http_method_of(q->method), q->method, q->path, arena, out);
+}
+
+/* ---- the answer ---- */
+
+static void label(struct b_text *out, const char *name) {
+    b_text_printf(out, "%-11s ", name);
+}
+
+static void place(struct b_text *out, const struct cfg_node *node) {
+    if (node && node->file)
+        b_text_printf(out, " (%s:%u)", node->file->name, node->key_line ? node->key_line : node->line);
+}
+
+static void duration(struct b_text *out, const char *before, int64_t ns) {
+    b_text_cstr(out, before);
+    cfg_write_duration(out, ns);
+}
+
+static void write_question(struct b_text *out, const struct question *q, struct b_slice authority) {
+    b_text_printf(out, "%.*s %.*s", B_FMT(q->method), B_FMT(q->path));
+    if (authority.len)
+        b_text_printf(out, " for %.*s", B_FMT(authority));
+    b_text_printf(out, " at %.*s\n", B_FMT(q->listener->addr.text));
+}
+
+static void write_chain(struct b_text *out, const struct cfg_chain *chain, const char *where) {
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct cfg_middleware *m = chain->items[i];
+        label(out, "use");
+        b_text_printf(out, "%.*s", B_FMT(m->head.name));
+        if (!b_slice_eq(m->head.name, b_slice_cstr(m->use.module->name)))
+            b_text_printf(out, ": %s", m->use.module->name);
+        place(out, m->head.node);
+        b_text_printf(out, ", %s\n", where);
+    }
+}
+
+static void write_upstream(struct b_text *out, const struct cfg_upstream *u) {
+    label(out, "upstream");
+    b_text_printf(out, "%.*s", B_FMT(u->head.name));
+    place(out, u->head.node);
+    duration(out, ": connect_timeout ", u->connect_timeout);
+    duration(out, ", timeout ", u->timeout);
+    b_text_printf(out, ", %lld attempts, max_in_flight %lld\n", (long long)u->retry.attempts,
+                  (long long)u->max_in_flight);
+    CFG_EACH(struct cfg_endpoint, e, &u->endpoints) {
+        label(out, "endpoint");
+        b_text_printf(out, "%.*s", B_FMT(e->url.text));
+        if (e->weight != 1)
+            b_text_printf(out, ", weight %lld", (long long)e->weight);
+        b_text_char(out, '\n');
+    }
+}
+
+/* The options as the config has them, and the upstream that one of them names. */
+static void write_handler(struct b_text *out, const struct cfg_module_use *use) {
+    const struct cfg_table *table = use->module->options;
+    label(out, "handler");
+    b_text_cstr(out, use->module->name);
+    place(out, use->node);
+    b_text_char(out, '\n');
+    CFG_EACH_CHILD(child, use->node) {
+        const struct cfg_option *o = table ? cfg_table_find(table, child->key) : NULL;
+        char shown[CFG_SHOWN_SIZE];
+        label(out, "");
+        b_text_printf(out, "  %.*s: %s\n", B_FMT(child->key),
+                      o && (o->flags & CFG_SECRET) ? "(secret)" : cfg_node_shown(child, shown));
+    }
+    for (const struct cfg_option *o = table ? table->options : NULL; o && o->name; o++) {
+        const struct cfg_upstream_ref *ref = (const void *)((const char *)use->conf + o->offset);
+        if (o->type == CFG_UPSTREAM_REF && ref->upstream)
+            write_upstream(out, ref->upstream);
+    }
+}
+
+static void write_match(struct b_text *out, const struct gw_snapshot *s, const struct gw_match *m) {
+    const struct gw_route *r = m->route;
+    label(out, "route");
+    b_text_printf(out, "%.*s", B_FMT(r->pattern));
+    place(out, r->conf->match.head.node);
+    b_text_char(out, '\n');
+    for (unsigned i = 0; i < r->param_count; i++) {
+        label(out, "parameter");
+        b_text_printf(out, "%.*s = %.*s\n", B_FMT(r->params[i]), B_FMT(m->params[i]));
+    }
+    label(out, "limits");
+    duration(out, "deadline ", r->deadline);
+    b_text_lit(out, ", max_body ");
+    cfg_write_size(out, (int64_t)r->max_body);
+    b_text_char(out, '\n');
+    write_chain(out, &s->root->chain, "for every route");
+    write_chain(out, &r->conf->chain, "for this route");
+    write_handler(out, &r->conf->handler);
+}
+
+/* ---- no answer ---- */
+
+/* The same request with another host or listener: what keeps a route from matching? */
+static void write_others(struct b_text *out, const struct gw_snapshot *s, const struct question *q) {
+    struct gw_match m;
+    for (unsigned i = 0; i < s->route_count; i++) {
+        const struct cfg_match *match = &s->routes[i]->conf->match;
+        struct b_slice host = match->host.ptr ? match->host : q->authority;
+        find(s, q, host, match->listener ? &match->listener->addr : &q->listener->addr, &m);
+        if (m.route != s->routes[i])
+            continue;
+        b_text_printf(out, "            %.*s would, but is for", B_FMT(m.route->pattern));
+        if (match->host.ptr)
+            b_text_printf(out, " host %.*s", B_FMT(match->host));
+        if (match->listener)
+            b_text_printf(out, " listener %.*s", B_FMT(match->listener->addr.text));
+        place(out, match->head.node);
+        b_text_char(out, '\n');
+    }
+}
+
+static void write_none(struct b_text *out, const struct gw_snapshot *s, const struct question *q,
+                       const struct gw_match *m) {
+    label(out, "answer");
+    if (m->path_known) {
+        b_text_printf(out, "405 method_not_allowed: the path has a route, but only for %.*s\n",
+                      B_FMT(m->allow));
+        return;
+    }
+    b_text_printf(out, "404 no_route: none of %u routes has this path here\n", s->route_count);
+    write_others(out, s, q);
+    for (unsigned i = 0; i < s->route_count && i < 20; i++) {
+        label(out, i ? "" : "routes");
+        b_text_printf(out, "%.*s", B_FMT(s->routes[i]->pattern));
+        place(out, s->routes[i]->conf->match.head.node);
+        b_text_char(out, '\n');
+    }
+    if (s->route_count > 20)
+        b_text_printf(out, "            and %u more\n", s->route_count - 20);
+}
+
+int cli_explain(const struct cli_args *args) {
+    static struct question q; /* its path is long */
+    struct gw_options source;
+    struct gw_match m;
+    struct b_text out = cli_text();
+    q.method = args->word_count == 2 ? b_slice_cstr(args->words[0]) : B_LIT("GET");
+    int rc = parse_url(args->words[args->word_count - 1], &q);
+    if (rc == 0)
+        rc = cli_source(args, &source);
+    if (rc != 0)
+        return rc;
+    tel_metrics_init(1);
+    struct gw_snapshot *s = cli_build(&source);
+    if (!s)
+        return CLI_FAILED;
+    choose_listener(&q, s->root);
+    find(s, &q, q.authority, &q.listener->addr, &m);
+    write_question(&out, &q, q.authority);
+    if (m.route)
+        write_match(&out, s, &m);
+    else
+        write_none(&out, s, &q, &m);
+    rc = cli_print(&out);
+    gw_snapshot_free(s);
+    return rc == CLI_DONE && !m.route ? CLI_FAILED : rc;
+}

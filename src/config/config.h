@@ -1,0 +1,126 @@
+/* The whole config as structs: what a load gives, what the gateway compiles into its plan. Durations are in ns, sizes in
+ * bytes. All of it lives in the arena of the load and never changes. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "config/schema.h"
+
+enum cfg_io { CFG_IO_AUTO, CFG_IO_EPOLL, CFG_IO_URING };
+enum cfg_level { CFG_LEVEL_DEBUG, CFG_LEVEL_INFO, CFG_LEVEL_WARN, CFG_LEVEL_ERROR };
+enum cfg_log_format { CFG_LOG_AUTO, CFG_LOG_JSON, CFG_LOG_TEXT };
+enum cfg_balance { CFG_ROUND_ROBIN };
+
+struct cfg_log {
+    struct cfg_head head;
+    int level;  /* enum cfg_level */
+    int format; /* enum cfg_log_format; auto: text on a terminal, else JSON */
+};
+
+struct cfg_listener {
+    struct cfg_head head;
+    struct cfg_addr addr;
+    struct cfg_list protocols; /* struct cfg_text; empty: http/1.1 */
+    int64_t backlog;
+};
+
+struct cfg_admin {
+    struct cfg_head head;
+    struct cfg_addr addr;
+    struct b_slice token_file; /* ptr NULL: none */
+};
+
+struct cfg_limits {
+    struct cfg_head head;
+    int64_t max_header_bytes, max_headers, max_uri, max_body;
+    int64_t header_timeout, body_timeout, idle_timeout;
+    int64_t max_connections, max_in_flight;
+};
+
+struct cfg_endpoint {
+    struct cfg_head head;
+    struct cfg_url url;
+    int64_t weight;
+};
+
+struct cfg_pool {
+    struct cfg_head head;
+    int64_t max_connections, max_idle, min_idle;
+    int64_t max_idle_time, max_lifetime;
+};
+
+struct cfg_retry {
+    struct cfg_head head;
+    int64_t attempts; /* the first one included */
+};
+
+struct cfg_upstream {
+    struct cfg_head head;      /* head.name: its name */
+    struct cfg_list endpoints; /* struct cfg_endpoint, one at least */
+    int balance;               /* enum cfg_balance */
+    struct cfg_pool pool;
+    int64_t max_in_flight;
+    int64_t connect_timeout, timeout;
+    struct cfg_retry retry;
+};
+
+/* A named instance of a middleware. */
+struct cfg_middleware {
+    struct cfg_head head; /* head.name: its name; that of its kind for one made by `use` alone */
+    struct cfg_module_use use;
+};
+
+/* A `use` list resolved, outermost first. The same name is the same instance everywhere. */
+struct cfg_chain {
+    const struct cfg_middleware **items;
+    size_t count;
+};
+
+struct cfg_match {
+    struct cfg_head head;
+    struct b_slice path;                 /* checked: `/a/{name}/b`, at most one `*`, as the last segment */
+    struct cfg_list methods;             /* struct cfg_text, upper case; empty: all */
+    struct b_slice host;                 /* lower case, no port; ptr NULL: all */
+    struct cfg_addr listen;              /* kind CFG_HOST_NONE: all listeners */
+    const struct cfg_listener *listener; /* that of `listen`, or NULL */
+};
+
+struct cfg_route {
+    struct cfg_head head;
+    struct cfg_match match;
+    int64_t deadline;
+    struct cfg_list use;    /* struct cfg_text */
+    struct cfg_chain chain; /* that list resolved; the global one (cfg_root.chain) comes before it */
+    struct cfg_module_use handler;
+};
+
+struct cfg_root {
+    struct cfg_head head;
+    int64_t version;
+    int64_t workers; /* 0: auto */
+    int io;          /* enum cfg_io */
+    struct cfg_log log;
+    struct cfg_list trusted_proxies; /* struct cfg_cidr */
+    struct cfg_list listen;          /* struct cfg_listener */
+    struct cfg_admin admin;
+    struct cfg_limits limits;
+    struct cfg_list use; /* struct cfg_text */
+    struct cfg_chain chain;
+    struct cfg_list upstreams;  /* struct cfg_upstream */
+    struct cfg_list middleware; /* struct cfg_middleware, those with an entry */
+    struct cfg_chain implicit;  /* those made by `use` alone */
+    struct cfg_list routes;     /* struct cfg_route, in the order of the text */
+};
+
+extern const struct cfg_table cfg_root_table;
+
+/* Sources to structs. Pure: no file, clock or network is touched; the same input gives the same result. The sources must
+ * live as long as the arena. 0 and *out, or -EINVAL (errors says what; *out is NULL), or -ENOMEM (errors->no_memory).
+ * `errors` is initialised by the caller, gets warnings too, and is sorted on return. */
+int cfg_load(const struct cfg_source *sources, size_t n, const struct cfg_registry *registry, cfg_env_fn env,
+             struct b_arena *arena, struct cfg_root **out, struct cfg_errors *errors)
+    __attribute__((warn_unused_result));
+
+/* The upstream of that name, or NULL. */
+const struct cfg_upstream *cfg_upstream_find(const struct cfg_root *root, struct b_slice name);
+
+#endif

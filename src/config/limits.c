@@ -1,0 +1,89 @@
+/* `limits`: what one client or all of them together may ask for. */
+#include "config/tables.h"
+
+static const struct cfg_option options[] = {
+    {.name = "max_header_bytes",
+     .type = CFG_SIZE,
+     CFG_AT(struct cfg_limits, max_header_bytes),
+     .default_text = "16KiB",
+     .min = CFG_KIB,
+     .max = CFG_MIB,
+     .help = "request line and header fields together; beyond it 431"},
+    {.name = "max_headers",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_limits, max_headers),
+     .default_text = "100",
+     .min = 1,
+     .max = 1000,
+     .help = "header fields of a request; beyond it 431"},
+    {.name = "max_uri",
+     .type = CFG_SIZE,
+     CFG_AT(struct cfg_limits, max_uri),
+     .default_text = "8KiB",
+     .min = 64,
+     .max = CFG_MIB,
+     .help = "the request's target; beyond it 414"},
+    {.name = "max_body",
+     .type = CFG_SIZE,
+     CFG_AT(struct cfg_limits, max_body),
+     .default_text = "1MiB",
+     .min = 0,
+     .help = "body of a request; beyond it 413"},
+    {.name = "header_timeout",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_limits, header_timeout),
+     .default_text = "10s",
+     .min = CFG_MS,
+     .max = CFG_H,
+     .help = "from the first byte of a request to the end of its header; beyond it 408"},
+    {.name = "body_timeout",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_limits, body_timeout),
+     .default_text = "30s",
+     .min = CFG_MS,
+     .max = 24 * CFG_H,
+     .help = "how long a body may stall; beyond it 408"},
+    {.name = "idle_timeout",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_limits, idle_timeout),
+     .default_text = "60s",
+     .min = CFG_MS,
+     .max = 24 * CFG_H,
+     .help = "how long a connection may wait for its next request"},
+    {.name = "max_connections",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_limits, max_connections),
+     .default_text = "10000",
+     .min = 1,
+     .max = 10000000,
+     .help = "open client connections of the whole process"},
+    {.name = "max_in_flight",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_limits, max_in_flight),
+     .default_text = "20000",
+     .min = 1,
+     .max = 10000000,
+     .help = "requests being served in the whole process; beyond it 503"},
+    {0},
+};
+
+/* A default gives way to what the config names. */
+static int check(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
+    struct cfg_limits *limits = conf;
+    const struct cfg_node *uri = cfg_node_get(node, "max_uri");
+    if (limits->max_uri > limits->max_header_bytes) {
+        if (uri)
+            return cfg_error_at(errors, uri,
+                                "\"max_uri\" is larger than \"max_header_bytes\", which includes it");
+        limits->max_uri = limits->max_header_bytes;
+    }
+    return 0;
+}
+
+const struct cfg_table cfg_limits_table = {
+    .name = "the limits",
+    .summary = "What one client, or all of them together, may ask for",
+    .options = options,
+    .size = sizeof(struct cfg_limits),
+    .check = check,
+};

@@ -1,0 +1,273 @@
+/* `upstreams`: the services behind weir, and the references to them. */
+#include <errno.h>
+
+#include "base/map.h"
+#include "config/nearest.h"
+#include "config/tables.h"
+
+static const struct cfg_option endpoint_options[] = {
+    {.name = "url",
+     .type = CFG_URL,
+     CFG_AT(struct cfg_endpoint, url),
+     .flags = CFG_REQUIRED,
+     .example = "\"http://127.0.0.1:9001\"",
+     .help = "where it listens: http://HOST:PORT, or unix:/PATH"},
+    {.name = "weight",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_endpoint, weight),
+     .default_text = "1",
+     .min = 1,
+     .max = 1000,
+     .help = "its share of the requests, relative to the others"},
+    {0},
+};
+
+static const struct cfg_later endpoint_later[] = {{"tls", "TLS to upstreams", "take it out and use http://"},
+                                                  {0}};
+
+static const struct cfg_table endpoint_table = {
+    .name = "an endpoint",
+    .summary = "One instance of an upstream; a bare URL is an endpoint of weight 1",
+    .options = endpoint_options,
+    .size = sizeof(struct cfg_endpoint),
+    .shorthand = "url",
+    .later = endpoint_later,
+};
+
+static const struct cfg_option pool_options[] = {
+    {.name = "max_connections",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_pool, max_connections),
+     .default_text = "200",
+     .min = 1,
+     .max = 1000000,
+     .help = "open connections to the upstream, busy and idle"},
+    {.name = "max_idle",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_pool, max_idle),
+     .default_text = "100",
+     .min = 0,
+     .max = 1000000,
+     .help = "idle connections kept for the next request"},
+    {.name = "min_idle",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_pool, min_idle),
+     .default_text = "0",
+     .min = 0,
+     .max = 1000000,
+     .help = "idle connections kept open ahead of need"},
+    {.name = "max_idle_time",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_pool, max_idle_time),
+     .default_text = "15s",
+     .min = CFG_MS,
+     .max = 24 * CFG_H,
+     .help = "an idle connection is closed after that; keep it below the upstream's own"},
+    {.name = "max_lifetime",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_pool, max_lifetime),
+     .default_text = "1h",
+     .min = CFG_MS,
+     .max = 10000 * CFG_H,
+     .help = "a connection is closed after that, once its request is done"},
+    {0},
+};
+
+/* Limits that the config names contradict each other only when it names the tighter one; a default gives way. */
+static int check_pool(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
+    struct cfg_pool *pool = conf;
+    const struct cfg_node *idle = cfg_node_get(node, "max_idle");
+    if (pool->max_idle > pool->max_connections) {
+        if (idle)
+            return cfg_error_at(errors, idle, "\"max_idle\" is larger than \"max_connections\" (%lld)",
+                                (long long)pool->max_connections);
+        pool->max_idle = pool->max_connections;
+    }
+    if (pool->min_idle > pool->max_idle)
+        return cfg_error_at(errors, cfg_node_get(node, "min_idle"),
+                            "\"min_idle\" is larger than \"max_idle\" (%lld)", (long long)pool->max_idle);
+    return 0;
+}
+
+static const struct cfg_table pool_table = {
+    .name = "a pool",
+    .summary = "Connections to the upstream that are kept and used again",
+    .options = pool_options,
+    .size = sizeof(struct cfg_pool),
+    .check = check_pool,
+};
+
+static const struct cfg_option retry_options[] = {
+    {.name = "attempts",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_retry, attempts),
+     .default_text = "2",
+     .min = 1,
+     .max = 10,
+     .help = "the first one included; 1 means no retry"},
+    {0},
+};
+
+static const struct cfg_later retry_later[] = {
+    {"on", "\"retry.on\"", "take it out"},
+    {"backoff", "\"retry.backoff\"", "take it out"},
+    {"budget", "\"retry.budget\"", "take it out"},
+    {0},
+};
+
+static const struct cfg_table retry_table = {
+    .name = "a retry",
+    .summary = "When an attempt fails before the upstream can have acted on it",
+    .options = retry_options,
+    .size = sizeof(struct cfg_retry),
+    .later = retry_later,
+};
+
+static const char *const balance_choices[] = {"round_robin", NULL};
+static const struct cfg_later balance_later[] = {
+    {"weighted_round_robin", NULL, "use round_robin, which honours weights"},
+    {"least_request", NULL, "use round_robin"},
+    {"p2c", NULL, "use round_robin"},
+    {"consistent_hash", NULL, "use round_robin"},
+    {"random", NULL, "use round_robin"},
+    {0},
+};
+
+static const struct cfg_option upstream_options[] = {
+    {.name = "endpoints",
+     .type = CFG_OBJECTS,
+     CFG_AT(struct cfg_upstream, endpoints),
+     .flags = CFG_REQUIRED,
+     .table = &endpoint_table,
+     .min = 1,
+     .max = 10000,
+     .example = "[\"http://127.0.0.1:9001\"]",
+     .help = "its instances; a bare URL will do"},
+    {.name = "balance",
+     .type = CFG_ENUM,
+     CFG_AT(struct cfg_upstream, balance),
+     .default_text = "round_robin",
+     .choices = balance_choices,
+     .later = balance_later,
+     .help = "how an endpoint is chosen"},
+    {.name = "pool",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_upstream, pool),
+     .table = &pool_table,
+     .help = "its connections"},
+    {.name = "max_in_flight",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_upstream, max_in_flight),
+     .default_text = "1024",
+     .min = 1,
+     .max = 10000000,
+     .help = "requests at it at the same time (the bulkhead); beyond it 503"},
+    {.name = "connect_timeout",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_upstream, connect_timeout),
+     .default_text = "3s",
+     .min = CFG_MS,
+     .max = CFG_H,
+     .help = "to open a connection"},
+    {.name = "timeout",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_upstream, timeout),
+     .default_text = "30s",
+     .min = CFG_MS,
+     .max = 24 * CFG_H,
+     .help = "one attempt, up to the head of its response"},
+    {.name = "retry",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_upstream, retry),
+     .table = &retry_table,
+     .help = "further attempts, within the deadline of the request"},
+    {0},
+};
+
+static const struct cfg_later upstream_later[] = {
+    {"discover", NULL, "name the `endpoints`"},
+    {"breaker", NULL, "take it out"},
+    {"health_check", NULL, "take it out"},
+    {"hash_on", NULL, "take it out"},
+    {"max_pending", NULL, "take it out; beyond `max_in_flight` a request is refused at once"},
+    {"tls", "TLS to upstreams", "take it out and use http://"},
+    {0},
+};
+
+const struct cfg_table cfg_upstream_table = {
+    .name = "an upstream",
+    .summary = "A service behind weir",
+    .options = upstream_options,
+    .size = sizeof(struct cfg_upstream),
+    .later = upstream_later,
+};
+
+/* ---- references ---- */
+
+const struct cfg_upstream *cfg_upstream_find(const struct cfg_root *root, struct b_slice name) {
+    CFG_EACH(struct cfg_upstream, u, &root->upstreams) {
+        if (b_slice_eq(u->head.name, name))
+            return u;
+    }
+    return NULL;
+}
+
+static void report_dangling(struct cfg_decoder *d, const struct cfg_root *root, const struct cfg_ref *ref) {
+    char buf[CFG_SHOWN_SIZE];
+    const char *shown = cfg_node_shown(ref->ref->node, buf);
+    struct cfg_nearest nearest;
+    cfg_nearest_init(&nearest, ref->ref->name);
+    if (!cfg_errors_full(d->errors)) {
+        CFG_EACH(struct cfg_upstream, u, &root->upstreams) {
+            cfg_nearest_offer(&nearest, u->head.name);
+        }
+    }
+    if (nearest.best.len)
+        cfg_error_at(d->errors, ref->ref->node, "there is no upstream %s; did you mean \"%s\"?", shown,
+                     nearest.best.ptr);
+    else
+        cfg_error_at(d->errors, ref->ref->node, "there is no upstream %s: add it to `upstreams`", shown);
+}
+
+/* Every upstream by its name. False on no memory. */
+static bool index_upstreams(struct cfg_decoder *d, const struct cfg_root *root, struct b_map *by_name) {
+    CFG_EACH(struct cfg_upstream, u, &root->upstreams) {
+        if (b_map_put(by_name, u->head.name, u) < 0) {
+            (void)cfg_error_memory(d->errors);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* False when a reference was reported. */
+static bool resolve(struct cfg_decoder *d, const struct cfg_root *root, const struct b_map *by_name) {
+    bool ok = true;
+    for (const struct cfg_ref *it = d->refs; it; it = it->next) {
+        it->ref->upstream = b_map_get(by_name, it->ref->name);
+        if (!it->ref->upstream) {
+            report_dangling(d, root, it);
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+static void warn_unused(struct cfg_decoder *d, const struct cfg_root *root, struct b_map *by_name) {
+    for (const struct cfg_ref *it = d->refs; it; it = it->next)
+        (void)b_map_remove(by_name, it->ref->name);
+    CFG_EACH(struct cfg_upstream, u, &root->upstreams) {
+        if (b_map_get(by_name, u->head.name))
+            cfg_warn_at(d->errors, u->head.node, "no route uses the upstream \"%s\"", u->head.name.ptr);
+    }
+}
+
+bool cfg_link_upstreams(struct cfg_decoder *d, struct cfg_root *root) {
+    struct b_map by_name;
+    b_map_init(&by_name, B_TAG_CONFIG, (struct b_hash_key){0, 0});
+    bool ok = index_upstreams(d, root, &by_name) && resolve(d, root, &by_name);
+    if (ok && !cfg_errors_any(d->errors))
+        warn_unused(d, root, &by_name);
+    b_map_free(&by_name);
+    return ok;
+}

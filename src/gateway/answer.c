@@ -1,0 +1,228 @@
+/* Writing responses: head, body, problems. One send for a whole answer. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "gateway/conn.h"
+#include "http/h1_write.h"
+#include "http/problem.h"
+#include "telemetry/http_metrics.h"
+
+/* Time in which a client must take what is sent to it; each write has it anew (R03). */
+#define SEND_STALL (30 * RT_S)
+
+int gw_response(struct exchange *ex, uint16_t status, unsigned fields) {
+    struct http_field *at = b_arena_alloc(&ex->call.arena, (fields + 4) * sizeof *at);
+    ex->res = (struct http_response){.status = status, .minor = 1, .keep_alive = true};
+    if (!at)
+        return -HTTP_E_OUT_OF_MEMORY;
+    ex->res.fields = (struct http_fields){.at = at, .cap = (uint16_t)(fields + 4)};
+    return 0;
+}
+
+int gw_error(struct exchange *ex, enum http_error error, const char *fmt, ...) {
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (n > 0)
+        ex->detail = b_arena_copy(&ex->call.arena, b_slice(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+    return -(int)error;
+}
+
+/* --- the head --- */
+
+static void add_date(struct b_text *out) {
+    struct gw_worker *w = gw_worker();
+    int64_t second = rt_wall_clock() / RT_S;
+    if (second != w->date_second) {
+        http_date_format(w->date, second);
+        w->date_second = second;
+    }
+    b_text_lit(out, "Date: ");
+    b_text_add(out, w->date, HTTP_DATE_LEN);
+    b_text_lit(out, "\r\n");
+}
+
+/* An unknown length cannot be told to an HTTP/1.0 client: it reads until the connection closes. */
+static void choose_framing(struct exchange *ex) {
+    if (ex->res.body == HTTP_BODY_UNTIL_CLOSE)
+        ex->res.body = HTTP_BODY_CHUNKED;
+    if (ex->res.body == HTTP_BODY_CHUNKED && ex->req.minor == 0) {
+        ex->res.body = HTTP_BODY_UNTIL_CLOSE;
+        ex->close = true;
+    }
+}
+
+/* A body that has not been read yet: small rests are read after the answer, larger ones end the connection (S22). */
+#define DRAIN_MAX 65536
+
+static void decide_close(struct exchange *ex) {
+    bool unread_much = !ex->body_done && (ex->req.body != HTTP_BODY_LENGTH || ex->body_left > DRAIN_MAX ||
+                                          (ex->req.expect_continue && !ex->continue_sent));
+    struct gateway *g = ex->conn->listener->gateway;
+    if (!ex->req.keep_alive || unread_much || atomic_load_explicit(&g->draining, memory_order_relaxed) ||
+        !atomic_load_explicit(&ex->conn->listener->wanted, memory_order_relaxed))
+        ex->close = true;
+}
+
+static int write_head(struct exchange *ex, struct b_text *out) {
+    for (struct gw_head_hook *h = ex->hooks; h; h = h->next)
+        h->fn(ex, h);
+    choose_framing(ex);
+    decide_close(ex);
+    unsigned flags = ex->close ? H1_WRITE_CLOSE : ex->req.minor == 0 ? H1_WRITE_KEEP_ALIVE : 0;
+    if (ex->req.method == HTTP_METHOD_HEAD)
+        flags |= H1_WRITE_TO_HEAD;
+    bool dated = http_fields_find(&ex->res.fields, HTTP_FIELD_DATE) != NULL;
+    int rc = h1_write_response(out, &ex->res, flags, b_slice(NULL, 0));
+    if (rc)
+        return rc;
+    if (!dated && ex->res.status >= 200) {
+        out->len -= 2; /* the empty line, written again behind the date */
+        add_date(out);
+        b_text_lit(out, "\r\n");
+    }
+    return out->failed ? -HTTP_E_INTERNAL : 0;
+}
+
+/* --- the body --- */
+
+static bool has_body(const struct exchange *ex) {
+    return ex->req.method != HTTP_METHOD_HEAD && ex->res.status >= 200 && ex->res.status != 204 &&
+           ex->res.status != 304;
+}
+
+struct out {
+    struct iovec iov[3 * GW_PIECES + 3];
+    int count;
+};
+
+static void add(struct out *o, const void *p, size_t n) {
+    if (n)
+        o->iov[o->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)p, .iov_len = n};
+}
+
+/* Chunk sizes are written into `sizes`, behind the head. */
+static void add_pieces(struct exchange *ex, struct out *o, struct b_text *sizes, const struct b_slice *pieces,
+                       unsigned count, bool last) {
+    bool chunked = ex->res.body == HTTP_BODY_CHUNKED;
+    for (unsigned i = 0; i < count; i++) {
+        if (!pieces[i].len)
+            continue;
+        ex->body_out += pieces[i].len;
+        if (chunked) {
+            char *at = sizes->ptr + sizes->len;
+            size_t n = h1_chunk_head(at, pieces[i].len);
+            sizes->len += n;
+            add(o, at, n);
+        }
+        add(o, pieces[i].ptr, pieces[i].len);
+        if (chunked)
+            add(o, H1_CHUNK_TAIL, 2);
+    }
+    if (last && chunked)
+        add(o, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
+}
+
+static int flush(struct exchange *ex, struct out *o, bool last) {
+    rt_time deadline = rt_after(rt_now(), SEND_STALL);
+    ssize_t n = o->count ? rt_send_lent(&ex->conn->stream, o->iov, o->count, deadline) : 0;
+    if (n < 0) {
+        ex->sent = GW_SENT_BROKEN;
+        ex->close = true;
+        return -HTTP_E_CLIENT_CLOSED;
+    }
+    ex->sent = last ? GW_SENT_ALL : GW_SENT_HEAD;
+    return 0;
+}
+
+int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, bool last) {
+    struct out o = {.count = 0};
+    struct b_text buf = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
+    if (ex->sent == GW_SENT_NOTHING) {
+        int rc = write_head(ex, &buf);
+        if (rc)
+            return rc;
+        add(&o, buf.ptr, buf.len);
+    }
+    if (has_body(ex)) {
+        if (!b_text_reserve(&buf, GW_PIECES * H1_CHUNK_HEAD_MAX))
+            return -HTTP_E_INTERNAL;
+        add_pieces(ex, &o, &buf, pieces, count, last);
+    }
+    return flush(ex, &o, last);
+}
+
+int gw_begin(struct exchange *ex, struct b_slice first) {
+    return gw_send(ex, &first, first.len != 0, false);
+}
+
+int gw_write(struct exchange *ex, const struct b_slice *pieces, unsigned count) {
+    return gw_send(ex, pieces, count, false);
+}
+
+int gw_end(struct exchange *ex) {
+    return gw_send(ex, NULL, 0, true);
+}
+
+int gw_answer(struct exchange *ex, struct b_slice body) {
+    ex->res.body = HTTP_BODY_LENGTH;
+    ex->res.content_length = body.len;
+    return gw_send(ex, &body, 1, true);
+}
+
+void gw_abort(struct exchange *ex, enum http_error why) {
+    ex->error = why;
+    ex->sent = GW_SENT_BROKEN;
+    ex->close = true;
+    tel_refusal(rt_index(), why);
+}
+
+/* --- problems --- */
+
+static const char *retry_after(const struct http_error_info *info) {
+    return info->status == 503 || info->status == 429 ? "1" : NULL;
+}
+
+static int problem_fields(struct exchange *ex, const struct http_error_info *info) {
+    struct b_arena *a = &ex->call.arena;
+    struct http_fields *f = &ex->res.fields;
+    int rc = http_fields_add_id(a, f, HTTP_FIELD_CONTENT_TYPE, B_LIT(HTTP_PROBLEM_TYPE));
+    if (rc == 0 && retry_after(info))
+        rc = http_fields_add_id(a, f, HTTP_FIELD_RETRY_AFTER, b_slice_cstr(retry_after(info)));
+    if (rc == 0 && ex->allow.len)
+        rc = http_fields_add_id(a, f, HTTP_FIELD_ALLOW, ex->allow);
+    return rc;
+}
+
+void gw_fail(struct exchange *ex, enum http_error error) {
+    if (ex->sent != GW_SENT_NOTHING) {
+        gw_abort(ex, error);
+        return;
+    }
+    const struct http_error_info *info = http_error_info(error);
+    struct http_problem p = {.error = error, .detail = ex->detail, .request_id = gw_request_id(ex)};
+    struct b_text body = b_text_fixed(b_arena_alloc(&ex->call.arena, HTTP_PROBLEM_MAX), HTTP_PROBLEM_MAX);
+    ex->error = error;
+    tel_refusal(rt_index(), error);
+    if (error == HTTP_E_DEADLINE_EXCEEDED)
+        tel_deadline_exceeded(rt_index(), ex->phase ? ex->phase : "handler");
+    if (body.ptr)
+        http_problem_write(&body, &p);
+    if (error == HTTP_E_CLIENT_CLOSED) { /* nobody is there to read it */
+        ex->res.status = info->status;
+        ex->sent = GW_SENT_BROKEN;
+        ex->close = true;
+        return;
+    }
+    if (!body.ptr || gw_response(ex, info->status, 4) != 0 || problem_fields(ex, info) != 0 ||
+        gw_answer(ex, b_text_slice(&body)) != 0) {
+        if (ex->sent == GW_SENT_NOTHING)
+            B_LOG(B_ERROR, "gateway", "could not even answer with %s", info->code);
+        ex->sent = GW_SENT_BROKEN;
+        ex->close = true;
+    }
+}

@@ -1,0 +1,127 @@
+/* Reading a request's body: what came with the head first, then from the connection, never past its end. */
+#include <errno.h>
+
+#include "gateway/conn.h"
+
+#define IN_BYTES 16384 /* of the block in which a chunked body is received */
+
+static struct b_slice unread(const struct gw_conn *c) {
+    return b_slice(c->in ? c->in + c->in_at : NULL, c->in_len - c->in_at);
+}
+
+/* Sends 100 Continue once, if the client waits for it and has sent nothing of its body yet (S23). */
+static int invite(struct exchange *ex) {
+    if (ex->continue_sent || !ex->req.expect_continue)
+        return 0;
+    ex->continue_sent = true;
+    if (ex->sent != GW_SENT_NOTHING)
+        return 0; /* it has its answer */
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof text - 1};
+    ssize_t n = rt_send(&ex->conn->stream, &iov, 1, ex->call.deadline);
+    return n < 0 ? -HTTP_E_CLIENT_CLOSED : 0;
+}
+
+static int receive_error(ssize_t rc, const struct exchange *ex) {
+    if (rc == -ETIMEDOUT && rt_now() >= ex->call.deadline)
+        return -HTTP_E_DEADLINE_EXCEEDED;
+    return rc == -ETIMEDOUT ? -HTTP_E_BODY_TIMEOUT : -HTTP_E_CLIENT_CLOSED;
+}
+
+/* Once the response has begun, the deadline is over and a body that still streams is governed by its stalls. */
+static rt_time body_deadline(const struct exchange *ex) {
+    rt_time stall = rt_after(rt_now(), ex->snapshot->root->limits.body_timeout);
+    return ex->sent == GW_SENT_NOTHING ? rt_earlier(ex->call.deadline, stall) : stall;
+}
+
+static int receive(struct exchange *ex, void *buf, size_t len, size_t *got) {
+    int rc = invite(ex);
+    if (rc)
+        return rc;
+    ssize_t n = rt_receive(&ex->conn->stream, buf, len, body_deadline(ex));
+    if (n <= 0)
+        return receive_error(n, ex);
+    *got = (size_t)n;
+    return 0;
+}
+
+static int give(struct exchange *ex, struct b_slice piece, struct b_slice *out) {
+    ex->body_in += piece.len;
+    if (ex->body_in > ex->route->max_body)
+        return -HTTP_E_BODY_TOO_LARGE;
+    *out = piece;
+    return 1;
+}
+
+static int read_length(struct exchange *ex, struct b_slice *out) {
+    struct gw_conn *c = ex->conn;
+    struct b_slice piece = unread(c);
+    if (piece.len) {
+        if (piece.len > ex->body_left)
+            piece.len = (size_t)ex->body_left;
+        c->in_at += (uint32_t)piece.len;
+    } else {
+        size_t most = ex->body_left < RT_SCRATCH_BYTES ? (size_t)ex->body_left : RT_SCRATCH_BYTES, got = 0;
+        int rc = receive(ex, rt_scratch_in(), most, &got);
+        if (rc)
+            return rc;
+        piece = b_slice(rt_scratch_in(), got);
+    }
+    ex->body_left -= piece.len;
+    ex->body_done = ex->body_left == 0;
+    return give(ex, piece, out);
+}
+
+/* More of a chunked body, received into the connection's own block: its pieces then outlive a wait. */
+static int refill(struct exchange *ex) {
+    struct gw_conn *c = ex->conn;
+    if (c->in_cap < IN_BYTES) {
+        b_free(c->in);
+        c->in = b_alloc(B_TAG_REQUESTS, IN_BYTES);
+        c->in_cap = c->in ? IN_BYTES : 0;
+        c->in_at = c->in_len = 0;
+        if (!c->in)
+            return -HTTP_E_OUT_OF_MEMORY;
+    }
+    size_t got = 0;
+    int rc = receive(ex, c->in, c->in_cap, &got);
+    if (rc)
+        return rc;
+    c->in_at = 0;
+    c->in_len = (uint32_t)got;
+    return 0;
+}
+
+static int read_chunked(struct exchange *ex, struct b_slice *out) {
+    struct gw_conn *c = ex->conn;
+    for (;;) {
+        struct b_slice in = unread(c), data;
+        int rc = h1_chunked_next(&ex->chunked, &in, &data);
+        c->in_at = c->in_len - (uint32_t)in.len;
+        if (rc == H1_CHUNK_DATA)
+            return give(ex, data, out);
+        if (rc == H1_CHUNK_END) {
+            ex->body_done = true;
+            return 0;
+        }
+        if (rc < 0)
+            return rc;
+        rc = refill(ex);
+        if (rc)
+            return rc;
+    }
+}
+
+int gw_read_body(struct exchange *ex, struct b_slice *piece) {
+    int rc = 0;
+    *piece = b_slice(NULL, 0);
+    if (ex->body_done)
+        return 0;
+    if (ex->req.body == HTTP_BODY_LENGTH)
+        rc = read_length(ex, piece);
+    else
+        rc = read_chunked(ex, piece);
+    if (rc < 0)
+        ex->close = true; /* where the next request begins is not known any more */
+    return rc;
+}

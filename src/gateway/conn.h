@@ -1,0 +1,85 @@
+/* Client connections: a record while idle, a fiber while a request is served. */
+#ifndef GATEWAY_CONN_H
+#define GATEWAY_CONN_H
+
+#include "gateway/gateway.h"
+#include "net/address.h"
+
+/* An address that is listened on: one socket of the process, and an accepting fiber on every worker. Counted: its
+ * connections and its accepting fibers hold it. */
+struct gw_listener {
+    struct b_list link; /* gateway->listeners */
+    struct gateway *gateway;
+    _Atomic uint32_t refs;
+    struct cfg_addr conf; /* its texts are in memory of the listener's own */
+    char *text;           /* as the config wrote it */
+    struct rt_sockaddr address;
+    int fd, backlog;
+    bool admin, keep;     /* keep: the snapshot being swapped in still names it */
+    _Atomic bool wanted;  /* false: it is going, and so are its connections */
+    struct gw_accepting {
+        struct rt_stream stream;
+        struct rt_scope scope;
+        bool running;
+    } accepting[]; /* of each worker */
+};
+
+struct gw_conn {
+    struct rt_stream stream;
+    struct rt_parked parked;
+    struct b_list link; /* on the worker's list */
+    struct gw_listener *listener;
+    struct net_peer peer;
+    bool busy;           /* a fiber serves it */
+    bool reset;          /* it ends with a reset */
+    uint32_t in_len, in_at; /* unread bytes are in[in_at .. in_len) */
+    uint32_t in_cap;
+    char *in;            /* bytes received and not used yet; NULL mostly */
+    rt_time head_deadline; /* of a head that has begun; 0: none has */
+    rt_time park_until;
+};
+
+/* Per worker: its connections, and field arrays that are good until the next wait. */
+#define GW_FIELDS_MAX 1024
+struct gw_worker {
+    struct b_list conns;
+    struct http_field req_fields[GW_FIELDS_MAX], res_fields[GW_FIELDS_MAX];
+    struct b_counter connections;
+    char date[HTTP_DATE_LEN];
+    int64_t date_second;
+};
+struct gw_worker *gw_worker(void);
+int gw_workers_init(void);
+void gw_workers_free(void);
+/* Connections per worker, for the metrics and for giving work away. */
+uint64_t gw_worker_connections(unsigned worker);
+
+/* Takes over an accepted handle on this worker, and parks it. */
+void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer);
+void gw_conn_close(struct gw_conn *c, enum rt_end how);
+/* Parks an idle connection, or one whose head is not whole; on the loop or from its fiber, which then ends. */
+void gw_conn_park(struct gw_conn *c);
+/* Closes the idle connections of this worker: those of one listener, or (NULL) all but the admin's. */
+void gw_conns_close_idle(const struct gw_listener *of);
+
+/* --- listener.c --- */
+
+/* Opens a listener that is not accepting yet. NULL with *rc. */
+struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin, int *rc);
+void gw_listener_put(struct gw_listener *l);
+/* Starts accepting on all workers; stops, closes the socket and the idle connections, and gives its reference back.
+ * From a fiber. */
+int gw_listener_start(struct gw_listener *l) __attribute__((warn_unused_result));
+void gw_listener_stop(struct gw_listener *l);
+/* The address of a config as one for sockets. 0 or negative errno. */
+int gw_sockaddr(const struct cfg_addr *conf, struct rt_sockaddr *out);
+
+/* --- serve.c --- */
+
+/* The life of the requests on a connection whose first head lies in `head`, lent (empty: it did not come in time). The
+ * fiber's last call: the connection is parked or closed when it returns. */
+void gw_serve(struct gw_conn *c, struct b_slice head);
+/* linger.c: ends a connection after its last answer; from its fiber. */
+void gw_linger(struct gw_conn *c);
+
+#endif

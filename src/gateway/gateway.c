@@ -1,0 +1,305 @@
+/* Start, reload, drain and stop of the gateway as a whole. */
+#include "gateway/gateway.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "gateway/conn.h"
+#include "json/writer.h"
+#include "net/dns.h"
+#include "net/listener.h"
+#include "telemetry/http_metrics.h"
+#include "upstream/upstream.h"
+
+/* --- pins: who uses which snapshot, counted per worker --- */
+
+struct gw_snapshot *gw_pin(struct gateway *g) {
+    struct gw_snapshot *s = atomic_load_explicit(&g->current[rt_index()], memory_order_relaxed);
+    b_counter_add(&s->pins[rt_index() * 8], 1);
+    return s;
+}
+
+void gw_unpin(struct gw_snapshot *s) {
+    struct b_counter *c = &s->pins[rt_index() * 8];
+    /* release: what was read of the snapshot was read before it may be freed */
+    atomic_store_explicit(&c->v, atomic_load_explicit(&c->v, memory_order_relaxed) - 1, memory_order_release);
+}
+
+static bool pinned(struct gw_snapshot *s) {
+    uint64_t n = 0;
+    for (unsigned i = 0; i < rt_worker_count(); i++)
+        n += atomic_load_explicit(&s->pins[i * 8].v, memory_order_acquire);
+    return n != 0;
+}
+
+/* Frees what nobody uses any more. A retired snapshot is current on no worker, so its pins only go down. */
+static void free_retired(struct gateway *g) {
+    for (struct gw_snapshot **at = &g->retired; *at;) {
+        struct gw_snapshot *s = *at;
+        if (pinned(s)) {
+            at = &s->older;
+            continue;
+        }
+        *at = s->older;
+        gw_snapshot_free(s);
+    }
+}
+
+/* Waits until the requests that began under older configs are done. Reloads and reaping exclude each other. */
+static void reap_fiber(void *arg) {
+    struct gateway *g = arg;
+    bool left = true;
+    while (left && rt_sleep_until(rt_after(rt_now(), 50 * RT_MS)) == 0) {
+        if (atomic_exchange(&g->reload_busy, true))
+            continue;
+        free_retired(g);
+        left = g->retired != NULL;
+        atomic_store(&g->reload_busy, false);
+    }
+}
+
+static void adopt(void *arg) {
+    struct gateway *g = arg;
+    struct gw_snapshot *s = atomic_load(&g->snapshot);
+    atomic_store_explicit(&g->current[rt_index()], s, memory_order_relaxed);
+}
+
+static void publish(struct gateway *g, struct gw_snapshot *s) {
+    struct gw_snapshot *old = atomic_exchange(&g->snapshot, s);
+    /* every worker has taken the new one when this returns; the memory of one fiber each cannot be had once in a
+     * blue moon, and then a second try is all that is to be done */
+    while (rt_on_all_workers("adopt config", adopt, g) != 0)
+        if (rt_sleep_until(rt_after(rt_now(), 10 * RT_MS)) != 0)
+            return;
+    if (old) {
+        old->older = g->retired;
+        g->retired = old;
+    }
+}
+
+/* --- listeners --- */
+
+static struct gw_listener *find_listener(struct gateway *g, const struct cfg_addr *addr, bool admin) {
+    B_LIST_EACH(n, &g->listeners) {
+        struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
+        if (l->admin == admin && cfg_addr_eq(&l->conf, addr))
+            return l;
+    }
+    return NULL;
+}
+
+static int want_listener(struct gateway *g, const struct cfg_addr *addr, const struct cfg_node *node, int backlog,
+                         bool admin, struct b_list *fresh, struct cfg_errors *errors) {
+    struct gw_listener *l = find_listener(g, addr, admin);
+    int rc = 0;
+    if (!l) {
+        l = gw_listener_new(g, addr, backlog, admin, &rc);
+        if (!l) {
+            char text[NET_LISTEN_ERROR_TEXT];
+            struct rt_sockaddr at;
+            if (gw_sockaddr(addr, &at) != 0)
+                return cfg_error_at(errors, node, "%.*s is not an address to listen on", B_FMT(addr->text));
+            return cfg_error_at(errors, node, "%s", net_listen_error_text(rc, &at, text));
+        }
+        b_list_push_back(fresh, &l->link);
+    }
+    l->keep = true;
+    return 0;
+}
+
+/* Opens what the new config names and is not open yet; nothing accepts on it so far. */
+static int open_listeners(struct gateway *g, const struct cfg_root *root, struct b_list *fresh,
+                          struct cfg_errors *errors) {
+    int rc = 0;
+    B_LIST_EACH(n, &g->listeners) B_CONTAINER(n, struct gw_listener, link)->keep = false;
+    CFG_EACH(const struct cfg_listener, c, &root->listen)
+        if (want_listener(g, &c->addr, c->head.node, (int)c->backlog, false, fresh, errors) != 0)
+            rc = -EINVAL;
+    if (g->options->admin &&
+        want_listener(g, &root->admin.addr, root->admin.head.node, NET_LISTEN_BACKLOG, true, fresh, errors) != 0)
+        rc = -EINVAL;
+    return rc;
+}
+
+static void close_fresh(struct b_list *fresh) {
+    for (struct b_list *n; (n = b_list_pop_front(fresh));) {
+        struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
+        net_unlisten(l->fd, &l->address);
+        gw_listener_put(l);
+    }
+}
+
+static void start_listeners(struct gateway *g, struct b_list *fresh) {
+    for (struct b_list *n; (n = b_list_pop_front(fresh));) {
+        struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
+        b_list_push_back(&g->listeners, &l->link);
+        int rc = gw_listener_start(l);
+        if (rc)
+            B_LOG(B_ERROR, "gateway", "%s is not served by every worker: %s", l->text, strerror(-rc));
+    }
+}
+
+static void stop_unwanted(struct gateway *g) {
+    B_LIST_EACH(n, &g->listeners) {
+        struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
+        if (!l->keep)
+            gw_listener_stop(l);
+    }
+}
+
+/* --- swapping --- */
+
+static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *errors) {
+    struct b_list fresh;
+    b_list_init(&fresh);
+    int rc = open_listeners(g, s->root, &fresh, errors);
+    if (rc) {
+        close_fresh(&fresh);
+        return rc;
+    }
+    publish(g, s);
+    start_listeners(g, &fresh);
+    stop_unwanted(g);
+    return 0;
+}
+
+static void warm_fiber(void *arg) {
+    struct up_upstream *u = arg;
+    up_warm(u);
+    up_put(u);
+}
+
+/* Connections that a pool is to hold from the start. */
+static void warm_pools(struct gateway *g, const struct cfg_root *root) {
+    CFG_EACH(const struct cfg_upstream, c, &root->upstreams) {
+        struct up_upstream *u = c->pool.min_idle ? up_get(g->upstreams, c) : NULL;
+        if (u && rt_spawn("warm pool", warm_fiber, u) != 0)
+            up_put(u);
+    }
+}
+
+int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors) {
+    memset(g, 0, sizeof *g);
+    g->options = options;
+    g->started = rt_clock();
+    b_list_init(&g->listeners);
+    g->upstreams = up_registry_new();
+    g->unrouted = tel_route_get(B_LIT("none"));
+    g->admin_route = (struct gw_route){
+        .pattern = B_LIT("admin"), .deadline = 60 * RT_S, .handler = options->admin, .max_body = 65536};
+    if (!g->upstreams || gw_workers_init() != 0)
+        return cfg_error_memory(errors);
+    struct gw_snapshot *s = gw_build(g, options, errors);
+    if (!s)
+        return -EINVAL;
+    int rc = swap(g, s, errors);
+    if (rc) {
+        gw_snapshot_free(s);
+        return rc;
+    }
+    atomic_store(&g->reload_ok, true);
+    atomic_store(&g->reload_time, rt_wall_clock());
+    warm_pools(g, s->root);
+    return 0;
+}
+
+static void write_changes(struct b_text *out, const struct gw_snapshot *old, const struct gw_snapshot *new) {
+    if (!out)
+        return;
+    b_text_printf(out,
+                  "{\"generation\":%llu,\"routes\":{\"before\":%u,\"now\":%u},\"upstreams\":{\"before\":%zu,\"now\":%zu},"
+                  "\"listeners\":{\"before\":%zu,\"now\":%zu}}\n",
+                  (unsigned long long)new->generation, old->route_count, new->route_count, old->root->upstreams.count,
+                  new->root->upstreams.count, old->root->listen.count, new->root->listen.count);
+}
+
+static int reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
+    struct gw_snapshot *old = atomic_load(&g->snapshot), *s = gw_build(g, g->options, errors);
+    if (!s)
+        return -EINVAL;
+    write_changes(changes, old, s);
+    int rc = swap(g, s, errors);
+    if (rc) {
+        gw_snapshot_free(s);
+        return rc;
+    }
+    warm_pools(g, s->root);
+    free_retired(g);
+    if (g->retired && rt_spawn("reap config", reap_fiber, g) != 0)
+        B_LOG(B_WARN, "gateway", "the memory of the old config is freed with the next reload");
+    return 0;
+}
+
+int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
+    if (atomic_exchange(&g->reload_busy, true))
+        return -EBUSY;
+    rt_cancel_off(); /* a reload that has begun is finished: the client that asked for it may leave */
+    int rc = reload(g, errors, changes);
+    atomic_store(&g->reload_ok, rc == 0);
+    if (rc == 0) {
+        atomic_store(&g->reload_time, rt_wall_clock());
+        B_LOG(B_INFO, "gateway", "config generation %llu is in force", (unsigned long long)g->generation);
+    }
+    rt_cancel_on();
+    atomic_store(&g->reload_busy, false);
+    return rc;
+}
+
+/* --- leaving --- */
+
+static void close_idle(void *arg) {
+    (void)arg;
+    gw_conns_close_idle(NULL);
+}
+
+void gw_drain(struct gateway *g, rt_time deadline) {
+    atomic_store(&g->draining, true); /* readyz says so from now on */
+    B_LIST_EACH(n, &g->listeners) {
+        struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
+        if (!l->admin)
+            gw_listener_stop(l);
+    }
+    for (;;) {
+        int rc = rt_on_all_workers("close idle", close_idle, NULL);
+        (void)rc; /* tried again below */
+        if (atomic_load(&g->connections) == 0 || rt_now() >= deadline)
+            return;
+        if (rt_sleep_until(rt_earlier(deadline, rt_after(rt_now(), 20 * RT_MS))) != 0)
+            return;
+    }
+}
+
+static void close_dns(void *arg) {
+    (void)arg;
+    net_dns_close_worker();
+}
+
+void gw_quiet(struct gateway *g) {
+    atomic_store(&g->draining, true);
+    B_LIST_EACH(n, &g->listeners) gw_listener_stop(B_CONTAINER(n, struct gw_listener, link));
+    up_registry_close(g->upstreams);
+    int rc = rt_on_all_workers("close dns", close_dns, NULL);
+    (void)rc; /* it only gives memory back */
+}
+
+void gw_stop(struct gateway *g) {
+    struct gw_snapshot *s = atomic_load(&g->snapshot);
+    for (struct gw_snapshot *old; (old = g->retired);) {
+        g->retired = old->older;
+        gw_snapshot_free(old);
+    }
+    if (s)
+        gw_snapshot_free(s);
+    atomic_store(&g->snapshot, NULL);
+    up_registry_free(g->upstreams);
+    g->upstreams = NULL;
+    gw_workers_free();
+}
+
+const struct gw_route *gw_admin_route(struct gateway *g) {
+    return &g->admin_route;
+}
+
+struct tel_route *gw_unrouted(struct gateway *g) {
+    return g->unrouted;
+}

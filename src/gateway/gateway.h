@@ -1,0 +1,111 @@
+/* The gateway as a whole: what lives as long as the process, and the snapshot that is in force. */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "gateway/module.h"
+#include "runtime/worker.h"
+
+struct cfg_files;
+struct gw_router;
+struct up_registry;
+
+/* One element of a route's pipeline. */
+struct gw_step {
+    const struct gw_middleware *middleware;
+    void *state;
+};
+
+/* A compiled route: immutable while its snapshot lives. */
+struct gw_route {
+    const struct cfg_route *conf; /* NULL for routes of weir's own (admin) */
+    struct b_slice pattern;       /* as written; the http_route label */
+    struct b_slice params[GW_PARAMS_MAX];
+    unsigned param_count;
+    rt_time deadline; /* span, ns */
+    const struct gw_step *steps;
+    unsigned step_count;
+    const struct gw_handler *handler;
+    void *state;
+    uint64_t max_body; /* bytes */
+    struct tel_route *metrics;
+    uint64_t methods; /* bit set of enum http_method, all ones for every method; others by `others` */
+    const struct cfg_list *method_names; /* struct cfg_text; NULL: all */
+};
+
+/* Everything a config amounts to. Built and checked whole, then published; lives until no request pins it. */
+struct gw_snapshot {
+    uint64_t generation;
+    struct b_arena arena;
+    struct cfg_files *files; /* sources, whose bytes the config points into */
+    const struct cfg_root *root;
+    const struct gw_router *router;
+    struct http_limits limits;
+    struct gateway *gateway;
+    struct gw_route **routes; /* all, in order */
+    unsigned route_count;
+    struct b_counter *pins; /* one cache line apart (8 counters), per worker: requests that hold it */
+    struct gw_snapshot *older;
+    const struct cfg_middleware **middleware_instances; /* those in use, and their states */
+    void **middleware_states;
+    unsigned middleware_count;
+};
+
+struct gw_listener;
+
+struct gw_options {
+    const char *config_path;   /* file or directory; NULL: `config_text` */
+    struct b_slice config_text; /* embedded default, with its name */
+    const char *config_name;
+    /* What serves the admin listener; run on a route of its own. */
+    const struct gw_handler *admin;
+};
+
+struct gateway {
+    const struct gw_options *options;
+    _Atomic(struct gw_snapshot *) snapshot;               /* published last */
+    _Atomic(struct gw_snapshot *) current[RT_WORKERS_MAX]; /* what each worker serves; written by that worker */
+    struct gw_snapshot *retired; /* older ones, still pinned */
+    uint64_t generation;
+    struct b_list listeners; /* struct gw_listener */
+    struct up_registry *upstreams;
+    struct gw_route admin_route;
+    struct tel_route *unrouted; /* where requests without a route are counted */
+    _Atomic uint64_t connections;
+    _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
+    _Atomic bool draining;
+    _Atomic bool reload_busy;
+    _Atomic bool reload_ok; /* the last reload */
+    _Atomic int64_t reload_time; /* wall clock, ns */
+    rt_time started;
+};
+
+/* Loads the config, opens the listeners and starts serving on all workers. From the main fiber. 0, or -EINVAL with
+ * errors. */
+int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors);
+/* Loads the config again and swaps the snapshot once all of it is good; every worker serves it when this returns. From
+ * a fiber of any worker. 0; -EINVAL with errors (nothing changed); -EBUSY while another reload runs. `changes` (may be
+ * NULL) gets a JSON object that says what differs. */
+int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes);
+/* Stops taking new work: readyz turns 503 first, listeners close, idle connections close, requests in flight are
+ * finished until the deadline. */
+void gw_drain(struct gateway *g, rt_time deadline);
+/* The last things done by fibers: stops the remaining listeners (admin). Requests that still run are cancelled when the
+ * main fiber returns. */
+void gw_quiet(struct gateway *g);
+/* Frees everything: after rt_run has returned. */
+void gw_stop(struct gateway *g);
+
+/* The snapshot in force, pinned for the calling worker until gw_unpin. */
+struct gw_snapshot *gw_pin(struct gateway *g);
+void gw_unpin(struct gw_snapshot *s);
+
+/* Builds a snapshot from sources without touching anything of the world but DNS-free checks: `weir check` and
+ * `weir explain`. NULL with errors. */
+struct gw_snapshot *gw_build(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors);
+void gw_snapshot_free(struct gw_snapshot *s);
+
+/* The route of the admin listener; the metrics of requests that matched no route. */
+const struct gw_route *gw_admin_route(struct gateway *g);
+struct tel_route *gw_unrouted(struct gateway *g);
+
+#endif

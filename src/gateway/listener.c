@@ -1,0 +1,197 @@
+#include <errno.h>
+
+#include "base/log.h"
+#include "gateway/conn.h"
+#include "net/listener.h"
+
+/* A worker gives an accepted connection away when another one has clearly fewer. */
+#define IMBALANCE 8
+
+int gw_sockaddr(const struct cfg_addr *conf, struct rt_sockaddr *out) {
+    switch (conf->kind) {
+    case CFG_HOST_ANY:
+        net_any(out, conf->port);
+        return 0;
+    case CFG_HOST_IPV4:
+        net_ipv4(out, conf->ip, conf->port);
+        return 0;
+    case CFG_HOST_IPV6:
+        net_ipv6(out, conf->ip, conf->port);
+        return 0;
+    case CFG_HOST_UNIX:
+        return net_unix(out, conf->path);
+    default:
+        return -EINVAL;
+    }
+}
+
+struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin, int *rc) {
+    struct gw_listener *l = b_zalloc(B_TAG_GATEWAY, sizeof *l + rt_worker_count() * sizeof l->accepting[0]);
+    *rc = -ENOMEM;
+    if (!l)
+        return NULL;
+    b_list_init(&l->link);
+    l->gateway = g;
+    l->backlog = backlog;
+    l->admin = admin;
+    l->text = b_strdup(B_TAG_GATEWAY, conf->text.ptr, conf->text.len);
+    *rc = l->text ? gw_sockaddr(conf, &l->address) : -ENOMEM;
+    if (*rc == 0)
+        *rc = net_listen(&l->address, backlog, &l->fd, NULL);
+    if (*rc) {
+        b_free(l->text);
+        b_free(l);
+        return NULL;
+    }
+    l->conf = *conf;
+    l->conf.text = b_slice_cstr(l->text);
+    if (conf->kind == CFG_HOST_UNIX) /* the path is the end of the text */
+        l->conf.path = b_slice_from(l->conf.text, l->conf.text.len - conf->path.len);
+    atomic_store(&l->refs, 1);
+    atomic_store(&l->wanted, true);
+    return l;
+}
+
+void gw_listener_put(struct gw_listener *l) {
+    if (atomic_fetch_sub(&l->refs, 1) != 1)
+        return;
+    b_free(l->text);
+    b_free(l);
+}
+
+/* --- accepting --- */
+
+struct given {
+    struct rt_msg msg;
+    struct gw_listener *listener;
+    struct net_peer peer;
+    int fd;
+};
+
+static void take_given(struct rt_msg *m) {
+    struct given *g = B_CONTAINER(m, struct given, msg);
+    gw_conn_open(g->listener, g->fd, &g->peer);
+    b_free(g);
+}
+
+static unsigned least_loaded(void) {
+    unsigned me = rt_index(), best = me;
+    uint64_t mine = gw_worker_connections(me), least = mine;
+    for (unsigned i = 0; i < rt_worker_count(); i++) {
+        uint64_t n = gw_worker_connections(i);
+        if (n < least) {
+            least = n;
+            best = i;
+        }
+    }
+    return mine - least > IMBALANCE + least / IMBALANCE ? best : me;
+}
+
+static void place(struct gw_listener *l, int fd, const struct net_peer *peer) {
+    unsigned to = least_loaded();
+    struct given *g = to == rt_index() ? NULL : b_alloc(B_TAG_GATEWAY, sizeof *g);
+    if (!g) {
+        gw_conn_open(l, fd, peer);
+        return;
+    }
+    *g = (struct given){.msg = {.fn = take_given}, .listener = l, .peer = *peer, .fd = fd};
+    rt_post(rt_worker(to), &g->msg);
+}
+
+/* True when there is room for one more connection, which is then counted. */
+static bool admit(struct gw_listener *l) {
+    struct gateway *g = l->gateway;
+    if (l->admin)
+        return true;
+    struct gw_snapshot *s = gw_pin(g);
+    uint64_t most = (uint64_t)s->root->limits.max_connections;
+    gw_unpin(s);
+    if (atomic_fetch_add(&g->connections, 1) < most)
+        return true;
+    atomic_fetch_sub(&g->connections, 1);
+    return false;
+}
+
+static void release(struct gw_listener *l) {
+    if (!l->admin)
+        atomic_fetch_sub(&l->gateway->connections, 1);
+}
+
+/* At the limit of connections (or of descriptors) nothing is accepted; who comes waits in the backlog. */
+static int wait_for_room(void) {
+    return rt_sleep_until(rt_after(rt_now(), 20 * RT_MS));
+}
+
+static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
+    unsigned batch = 0;
+    for (;;) {
+        struct rt_sockaddr from;
+        struct net_peer peer;
+        while (!admit(l))
+            if (wait_for_room() != 0)
+                return;
+        int fd = rt_accept(stream, &from, RT_NEVER);
+        if (fd == -ECANCELED || (fd < 0 && rt_cancelled())) {
+            release(l);
+            return;
+        }
+        if (fd < 0) {
+            release(l);
+            B_LOG(B_WARN, "gateway", "cannot accept on %s: %s; trying again", l->text, strerror(-fd));
+            if (rt_sleep_until(rt_after(rt_now(), 100 * RT_MS)) != 0)
+                return;
+            continue;
+        }
+        net_peer_from(&peer, &from);
+        atomic_fetch_add(&l->refs, 1);
+        place(l, fd, &peer);
+        if (++batch % 16 == 0 && rt_yield() != 0)
+            return;
+    }
+}
+
+static void accept_fiber(void *arg) {
+    struct gw_listener *l = arg;
+    accept_all(l, &l->accepting[rt_index()].stream);
+}
+
+static void start_here(void *arg) {
+    struct gw_listener *l = arg;
+    struct gw_accepting *a = &l->accepting[rt_index()];
+    rt_scope_init(&a->scope);
+    if (rt_attach(&a->stream, l->fd, true) != 0)
+        return;
+    if (rt_scope_spawn(&a->scope, "accept", accept_fiber, l) == 0)
+        a->running = true;
+    else
+        rt_end(&a->stream, RT_END_DETACH);
+}
+
+static void stop_here(void *arg) {
+    struct gw_listener *l = arg;
+    struct gw_accepting *a = &l->accepting[rt_index()];
+    if (a->running) {
+        rt_scope_leave(&a->scope);
+        rt_end(&a->stream, RT_END_DETACH);
+    }
+    a->running = false;
+    gw_conns_close_idle(l);
+}
+
+int gw_listener_start(struct gw_listener *l) {
+    int rc = rt_on_all_workers("listen", start_here, l);
+    for (unsigned i = 0; i < rt_worker_count() && rc == 0; i++)
+        if (!l->accepting[i].running)
+            rc = -EMFILE;
+    return rc;
+}
+
+void gw_listener_stop(struct gw_listener *l) {
+    atomic_store(&l->wanted, false);
+    b_list_remove(&l->link);
+    int rc = rt_on_all_workers("close listener", stop_here, l);
+    if (rc)
+        B_LOG(B_WARN, "gateway", "listener %s is still accepting on some worker: %s", l->text, strerror(-rc));
+    net_unlisten(l->fd, &l->address);
+    gw_listener_put(l);
+}

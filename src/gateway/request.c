@@ -1,0 +1,77 @@
+/* What is known about a request besides its message: id, peer, trust, deadline; and the walk along the pipeline. */
+#include "base/number.h"
+#include "gateway/conn.h"
+
+int gw_next(struct exchange *ex) {
+    const struct gw_route *r = ex->route;
+    unsigned step = ex->step++;
+    int rc;
+    if (step < r->step_count)
+        rc = r->steps[step].middleware->run(ex, r->steps[step].state);
+    else
+        rc = r->handler->run(ex, r->state);
+    if (rc < 0 && ex->sent != GW_SENT_ALL && ex->sent != GW_SENT_BROKEN)
+        gw_fail(ex, (enum http_error)-rc);
+    return 0;
+}
+
+struct b_slice gw_request_id(struct exchange *ex) {
+    static const char digits[] = "0123456789abcdef";
+    if (ex->request_id.len)
+        return ex->request_id;
+    uint64_t bits[2] = {b_rng_next(&rt_self()->rng), b_rng_next(&rt_self()->rng)};
+    char *text = b_arena_alloc(&ex->call.arena, 33);
+    if (!text)
+        return b_slice(NULL, 0);
+    for (unsigned i = 0; i < 32; i++)
+        text[i] = digits[bits[i / 16] >> (i % 16 * 4) & 15];
+    text[32] = 0;
+    ex->request_id = b_slice(text, 32);
+    return ex->request_id;
+}
+
+const struct net_peer *gw_peer(const struct exchange *ex) {
+    return &ex->conn->peer;
+}
+
+bool gw_peer_trusted(const struct exchange *ex) {
+    const struct net_peer *p = &ex->conn->peer;
+    CFG_EACH(const struct cfg_cidr, net, &ex->snapshot->root->trusted_proxies) {
+        int family = net->kind == CFG_HOST_IPV4 ? AF_INET : AF_INET6;
+        if (net_peer_in(p, family, net->ip, net->bits))
+            return true;
+    }
+    return false;
+}
+
+struct b_slice gw_client_address(struct exchange *ex) {
+    char text[NET_PEER_TEXT];
+    size_t n = net_peer_format_ip(&ex->conn->peer, text);
+    return b_arena_copy(&ex->call.arena, b_slice(text, n));
+}
+
+/* `TimeoutValue TimeoutUnit` of gRPC over HTTP/2: at most 8 digits and one of H M S m u n. RT_NEVER when malformed. */
+static rt_time grpc_timeout(struct b_slice text) {
+    static const char units[] = "HMSmun";
+    static const rt_time sizes[] = {3600 * RT_S, 60 * RT_S, RT_S, RT_MS, RT_US, 1};
+    uint64_t n;
+    const char *unit = text.len > 1 && text.len < 10 ? strchr(units, text.ptr[text.len - 1]) : NULL;
+    if (!unit || !*unit || !b_parse_u64(b_slice(text.ptr, text.len - 1), &n))
+        return RT_NEVER;
+    return (rt_time)n * sizes[unit - units];
+}
+
+int gw_shorten_deadline(struct exchange *ex) {
+    struct b_slice ours = http_fields_value(&ex->req.fields, HTTP_FIELD_X_REQUEST_DEADLINE);
+    struct b_slice grpc = http_fields_value(&ex->req.fields, HTTP_FIELD_GRPC_TIMEOUT);
+    if ((!ours.ptr && !grpc.ptr) || !gw_peer_trusted(ex))
+        return 0;
+    rt_time left = grpc.ptr ? grpc_timeout(grpc) : RT_NEVER;
+    uint64_t ms;
+    if (ours.ptr && b_parse_u64(ours, &ms) && ms < (uint64_t)(RT_NEVER / RT_MS))
+        left = rt_earlier(left, (rt_time)ms * RT_MS);
+    if (left != RT_NEVER)
+        ex->call.deadline = rt_earlier(ex->call.deadline, rt_after(rt_now(), left));
+    ex->phase = "queue";
+    return ex->call.deadline <= rt_now() ? -HTTP_E_DEADLINE_EXCEEDED : 0;
+}

@@ -1,0 +1,244 @@
+/* The life of a request, top to bottom. The file to read first. */
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/sanitize.h"
+#include "gateway/conn.h"
+#include "gateway/router.h"
+#include "http/h1_parse.h"
+#include "telemetry/http_metrics.h"
+
+static void begin(struct exchange *ex, struct gw_conn *c);
+static int read_head(struct exchange *ex, struct b_slice head);
+static int find_route(struct exchange *ex);
+static void finish_body(struct exchange *ex);
+static void record(struct exchange *ex);
+static void end(struct exchange *ex);
+static bool next_head(struct gw_conn *c, struct b_slice *head);
+
+/* One request: read its head, find its route, run the pipeline, record. False when the connection is over. */
+static bool serve_one(struct gw_conn *c, struct b_slice head) {
+    struct exchange ex;
+    begin(&ex, c);
+    int rc = read_head(&ex, head);
+    if (rc == 0)
+        rc = find_route(&ex);
+    if (rc == 0)
+        gw_next(&ex);
+    else
+        gw_fail(&ex, (enum http_error)-rc);
+    finish_body(&ex);
+    record(&ex);
+    end(&ex);
+    return !ex.close;
+}
+
+void gw_serve(struct gw_conn *c, struct b_slice head) {
+    do
+        if (!serve_one(c, head)) {
+            gw_linger(c);
+            return;
+        }
+    while (next_head(c, &head));
+}
+
+/* --- begin and end --- */
+
+static void begin(struct exchange *ex, struct gw_conn *c) {
+    /* not zeroed whole: the arena's first chunk is most of it */
+    memset(ex, 0, offsetof(struct exchange, first_chunk));
+    b_arena_init(&ex->call.arena, B_TAG_REQUESTS, rt_chunks(), ex->first_chunk, sizeof ex->first_chunk, GW_ARENA_MAX);
+    ex->conn = c;
+    ex->snapshot = gw_pin(c->listener->gateway);
+    ex->started = rt_clock();
+    ex->started_wall = rt_wall_clock();
+    ex->call.deadline = rt_after(rt_now(), 30 * RT_S); /* until a route says otherwise */
+    ex->body_done = true;
+    ex->res.status = 0;
+    tel_active_add(rt_index(), 1);
+}
+
+static void end(struct exchange *ex) {
+    tel_active_add(rt_index(), -1);
+    if (ex->counted)
+        atomic_fetch_sub_explicit(&ex->conn->listener->gateway->requests, 1, memory_order_relaxed);
+    gw_unpin((struct gw_snapshot *)(uintptr_t)ex->snapshot);
+    b_arena_release(&ex->call.arena);
+    B_UNPOISON(ex->first_chunk, sizeof ex->first_chunk);
+}
+
+/* --- the head --- */
+
+static const char *moved(const char *p, struct b_slice from, const char *to) {
+    return p >= from.ptr && p <= from.ptr + from.len ? to + (p - from.ptr) : p;
+}
+
+/* The head was parsed where it arrived; now it moves into the arena, with the fields, so that it outlives a wait. */
+static int keep_head(struct exchange *ex, struct b_slice head) {
+    struct http_request *r = &ex->req;
+    struct b_slice copy = b_arena_copy(&ex->call.arena, head);
+    uint16_t cap = (uint16_t)(r->fields.count + 6);
+    struct http_field *at = b_arena_alloc(&ex->call.arena, cap * sizeof *at);
+    if (!copy.ptr || !at)
+        return -HTTP_E_OUT_OF_MEMORY;
+    for (unsigned i = 0; i < r->fields.count; i++) {
+        at[i] = r->fields.at[i];
+        at[i].name = moved(at[i].name, head, copy.ptr);
+        at[i].value = moved(at[i].value, head, copy.ptr);
+    }
+    r->fields = (struct http_fields){.at = at, .count = r->fields.count, .cap = cap};
+    struct b_slice *slices[] = {&r->method_text, &r->target, &r->authority, &r->path, &r->query};
+    for (unsigned i = 0; i < sizeof slices / sizeof slices[0]; i++)
+        slices[i]->ptr = moved(slices[i]->ptr, head, copy.ptr);
+    return 0;
+}
+
+/* What came behind the head: the beginning of a body, or the next request. */
+static int keep_rest(struct gw_conn *c, struct b_slice rest) {
+    if (rest.len > c->in_cap) {
+        b_free(c->in);
+        c->in = b_alloc(B_TAG_CONNECTIONS, rest.len);
+        c->in_cap = c->in ? (uint32_t)rest.len : 0;
+    }
+    c->in_at = c->in_len = 0;
+    if (rest.len && !c->in)
+        return -HTTP_E_OUT_OF_MEMORY;
+    if (rest.len)
+        memmove(c->in, rest.ptr, rest.len);
+    c->in_len = (uint32_t)rest.len;
+    return 0;
+}
+
+static void expect_body(struct exchange *ex) {
+    ex->body_done = !http_body_expected(ex->req.body, ex->req.content_length);
+    ex->body_left = ex->req.content_length;
+    if (ex->req.body == HTTP_BODY_CHUNKED)
+        h1_chunked_init(&ex->chunked, NULL, ex->snapshot->limits.max_header_bytes);
+}
+
+static int read_head(struct exchange *ex, struct b_slice head) {
+    struct gw_conn *c = ex->conn;
+    const struct http_limits *limits = &ex->snapshot->limits;
+    c->head_deadline = 0;
+    if (!head.len) {
+        ex->close = true;
+        c->in_len = c->in_at = 0;
+        return -HTTP_E_HEADER_TIMEOUT;
+    }
+    ssize_t n = h1_parse_request(head, limits, gw_worker()->req_fields, GW_FIELDS_MAX, &ex->call.arena, &ex->req);
+    if (n <= 0) {
+        ex->close = true;
+        c->in_len = c->in_at = 0;
+        ex->req.fields.count = 0;
+        return n < 0 ? (int)n : -HTTP_E_HEADER_TOO_LARGE;
+    }
+    int rc = keep_head(ex, b_slice(head.ptr, (size_t)n));
+    if (rc == 0)
+        rc = keep_rest(c, b_slice_from(head, (size_t)n));
+    if (rc)
+        ex->close = true;
+    expect_body(ex);
+    return rc;
+}
+
+/* --- the route --- */
+
+static int admit(struct exchange *ex) {
+    struct gateway *g = ex->conn->listener->gateway;
+    int64_t most = ex->snapshot->root->limits.max_in_flight;
+    ex->counted = true;
+    if (atomic_fetch_add_explicit(&g->requests, 1, memory_order_relaxed) < (uint64_t)most)
+        return 0;
+    return -HTTP_E_TOO_MANY_IN_FLIGHT;
+}
+
+static int find_route(struct exchange *ex) {
+    struct gw_match m;
+    if (ex->conn->listener->admin) {
+        ex->route = gw_admin_route(ex->conn->listener->gateway);
+        return 0;
+    }
+    int rc = admit(ex);
+    if (rc)
+        return rc;
+    if (ex->req.method == HTTP_METHOD_CONNECT)
+        return -HTTP_E_CONNECT_REFUSED;
+    gw_router_find(ex->snapshot->router, ex->req.authority, &ex->conn->listener->conf, ex->req.method,
+                   ex->req.method_text, ex->req.path, &ex->call.arena, &m);
+    ex->allow = m.allow;
+    if (!m.route)
+        return m.path_known ? -HTTP_E_METHOD_NOT_ALLOWED : -HTTP_E_NO_ROUTE;
+    ex->route = m.route;
+    for (unsigned i = 0; i < m.route->param_count; i++)
+        ex->params[i] = m.params[i];
+    if (ex->req.body == HTTP_BODY_LENGTH && ex->req.content_length > m.route->max_body)
+        return -HTTP_E_BODY_TOO_LARGE;
+    ex->call.deadline = rt_after(rt_now(), m.route->deadline);
+    return gw_shorten_deadline(ex);
+}
+
+/* --- after the answer --- */
+
+/* The rest of a body that nobody read is read here, if it is small; the next request begins behind it. */
+static void finish_body(struct exchange *ex) {
+    struct b_slice piece;
+    uint64_t drained = 0;
+    if (ex->sent == GW_SENT_NOTHING || ex->sent == GW_SENT_HEAD) {
+        if (ex->error != HTTP_E_CLIENT_CLOSED)
+            B_LOG(B_ERROR, "gateway", "a handler of %.*s left its answer unfinished", B_FMT(ex->req.target));
+        ex->close = true;
+    }
+    if (ex->sent == GW_SENT_BROKEN)
+        ex->close = true;
+    ex->continue_sent = true; /* too late to invite one */
+    while (!ex->close && !ex->body_done) {
+        if (gw_read_body(ex, &piece) < 0 || (drained += piece.len) > 65536)
+            ex->close = true;
+    }
+    if (ex->sent == GW_SENT_BROKEN && ex->body_out)
+        ex->conn->reset = true;
+}
+
+static void record(struct exchange *ex) {
+    uint64_t ns = (uint64_t)(rt_clock() - ex->started);
+    struct gateway *g = ex->conn->listener->gateway;
+    if (ex->conn->listener->admin)
+        return;
+    tel_route_observe(ex->route ? ex->route->metrics : gw_unrouted(g), rt_index(), ex->req.method, ex->res.status, ns);
+}
+
+/* --- the next one --- */
+
+/* Whole heads that have come already are served at once (pipelining); else the connection waits without a fiber. */
+static bool next_head(struct gw_conn *c, struct b_slice *head) {
+    size_t seen = c->in_len - c->in_at;
+    char *buf = rt_scratch_in();
+    if (seen)
+        memcpy(buf, c->in + c->in_at, seen);
+    *head = b_slice(buf, seen);
+    struct gw_snapshot *s = gw_pin(c->listener->gateway);
+    struct http_limits limits = s->limits;
+    gw_unpin(s);
+    if (seen && h1_head_state(*head, 0, &limits) == H1_HEAD_READY)
+        return true;
+    /* parking must not find the stream readable: it would start a fiber inside this one */
+    while (c->stream.flags & RT_STREAM_READABLE) {
+        ssize_t n = rt_receive(&c->stream, buf + head->len, RT_SCRATCH_BYTES - head->len, RT_NOWAIT);
+        if (n == -EAGAIN)
+            break;
+        if (n <= 0) {
+            gw_conn_close(c, RT_END_CLOSE);
+            return false;
+        }
+        seen = head->len;
+        head->len += (size_t)n;
+        if (h1_head_state(*head, seen, &limits) == H1_HEAD_READY || head->len == RT_SCRATCH_BYTES)
+            return true;
+    }
+    if (head->len && keep_rest(c, *head) != 0) {
+        gw_conn_close(c, RT_END_CLOSE);
+        return false;
+    }
+    gw_conn_park(c);
+    return false;
+}

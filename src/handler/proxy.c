@@ -1,0 +1,201 @@
+/* The proxy handler: sends the request on to an upstream and its response back, both bodies as they come. */
+#include <errno.h>
+
+#include "gateway/conn.h"
+#include "gateway/module.h"
+#include "runtime/worker.h"
+#include "upstream/attempt.h"
+
+struct proxy_conf {
+    struct cfg_head head;
+    struct cfg_upstream_ref upstream;
+    struct b_slice strip_prefix;
+};
+
+struct proxy_state {
+    struct up_upstream *upstream;
+    struct b_slice strip_prefix; /* without a final slash */
+    struct b_slice name;
+};
+
+static const struct cfg_option options[] = {
+    {.name = "upstream",
+     .type = CFG_UPSTREAM_REF,
+     CFG_AT(struct proxy_conf, upstream),
+     .flags = CFG_REQUIRED,
+     .example = "orders",
+     .help = "where requests are sent: a name under `upstreams`"},
+    {.name = "strip_prefix",
+     .type = CFG_STRING,
+     CFG_AT(struct proxy_conf, strip_prefix),
+     .min = 1,
+     .max = 1024,
+     .example = "/api",
+     .help = "what is taken off the front of the path before it is sent; only whole segments are"},
+    {0},
+};
+
+static int check(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
+    struct proxy_conf *c = conf;
+    if (c->strip_prefix.ptr && c->strip_prefix.ptr[0] != '/')
+        return cfg_error_at(errors, node, "strip_prefix must begin with /, like a path");
+    return 0;
+}
+
+static const struct cfg_later later[] = {
+    {"rewrite", "rewrite", "use strip_prefix"},
+    {0},
+};
+
+static const struct cfg_table table = {.name = "a proxy",
+                                       .summary = "Where a proxy route sends its requests",
+                                       .options = options,
+                                       .size = sizeof(struct proxy_conf),
+                                       .check = check,
+                                       .shorthand = "upstream",
+                                       .later = later};
+
+static int open(const struct gw_open *o, const struct cfg_route *route, const void *conf, void **state) {
+    const struct proxy_conf *c = conf;
+    struct proxy_state *s = b_arena_zalloc(o->arena, sizeof *s);
+    (void)route;
+    if (!s)
+        return cfg_error_memory(o->errors);
+    s->upstream = up_get(o->gateway->upstreams, c->upstream.upstream);
+    if (!s->upstream)
+        return cfg_error_memory(o->errors);
+    s->name = c->upstream.name;
+    s->strip_prefix = c->strip_prefix;
+    while (s->strip_prefix.len && s->strip_prefix.ptr[s->strip_prefix.len - 1] == '/')
+        s->strip_prefix.len--;
+    *state = s;
+    return 0;
+}
+
+static void close_state(void *state) {
+    struct proxy_state *s = state;
+    up_put(s->upstream);
+}
+
+/* --- the request on its way out --- */
+
+static struct b_slice stripped(struct b_slice path, struct b_slice prefix) {
+    if (!prefix.len || !b_slice_starts(path, prefix))
+        return path;
+    if (path.len > prefix.len && path.ptr[prefix.len] != '/')
+        return path; /* /apiary is not below /api */
+    struct b_slice rest = b_slice_from(path, prefix.len);
+    return rest.len ? rest : B_LIT("/");
+}
+
+/* The client's own words about where it comes from count only when it is a trusted proxy (P06). */
+static int forwarded_for(struct exchange *ex, struct http_fields *f) {
+    char text[NET_PEER_TEXT];
+    struct b_arena *a = &ex->call.arena;
+    struct b_slice peer = b_slice(text, net_peer_format_ip(gw_peer(ex), text));
+    struct b_slice before = http_fields_value(f, HTTP_FIELD_X_FORWARDED_FOR);
+    if (!before.len)
+        return http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_FOR, b_arena_copy(a, peer));
+    const char *both = b_arena_printf(a, "%.*s, %.*s", B_FMT(before), B_FMT(peer));
+    return http_fields_set_id(a, f, HTTP_FIELD_X_FORWARDED_FOR, b_slice_cstr(both));
+}
+
+static int forwarded(struct exchange *ex, struct http_request *r) {
+    struct http_fields *f = &r->fields;
+    struct b_arena *a = &ex->call.arena;
+    if (!gw_peer_trusted(ex)) {
+        static const uint8_t claims[] = {HTTP_FIELD_X_FORWARDED_FOR,  HTTP_FIELD_X_FORWARDED_HOST,
+                                         HTTP_FIELD_X_FORWARDED_PROTO, HTTP_FIELD_X_FORWARDED_PORT,
+                                         HTTP_FIELD_X_FORWARDED_ANY,  HTTP_FIELD_FORWARDED,
+                                         HTTP_FIELD_X_REAL_IP};
+        for (unsigned i = 0; i < sizeof claims; i++)
+            http_fields_remove(f, claims[i]);
+    }
+    int rc = forwarded_for(ex, f);
+    if (rc == 0 && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_PROTO))
+        rc = http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_PROTO, B_LIT("http"));
+    if (rc == 0 && r->authority.len && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_HOST))
+        rc = http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_HOST, r->authority);
+    return rc ? -HTTP_E_OUT_OF_MEMORY : 0;
+}
+
+static int prepare(struct exchange *ex, const struct proxy_state *s, struct http_request *out) {
+    *out = ex->req; /* the list of fields is shared: nobody else needs it from here on */
+    http_fields_strip_hop(&out->fields);
+    http_fields_remove(&out->fields, HTTP_FIELD_EXPECT); /* weir invites the body itself (S23) */
+    http_fields_remove(&out->fields, HTTP_FIELD_X_REQUEST_DEADLINE);
+    out->path = stripped(out->path, s->strip_prefix);
+    int rc = forwarded(ex, out);
+    ex->req.fields = out->fields;
+    return rc;
+}
+
+static int read_body(void *arg, struct b_slice *piece) {
+    return gw_read_body(arg, piece);
+}
+
+/* --- the response on its way back --- */
+
+static int relay(struct exchange *ex, struct up_exchange *x) {
+    struct b_slice pieces[UP_PIECES];
+    ex->res = x->res;
+    http_fields_strip_hop(&ex->res.fields);
+    int n = up_read_ready(x, pieces);
+    for (;;) {
+        if (n == -EAGAIN)
+            n = 0;
+        if (n < 0) { /* the head may be out: then only cutting the connection tells that the body is not whole */
+            x->why = x->why ? x->why : "the body ended early";
+            return n;
+        }
+        int rc = gw_send(ex, pieces, (unsigned)n, x->done);
+        if (rc || x->done)
+            return rc;
+        n = up_read(x, pieces, rt_after(rt_now(), x->upstream->timeout));
+    }
+}
+
+static int explain(struct exchange *ex, const struct proxy_state *s, const struct up_exchange *x, int rc) {
+    enum http_error error = (enum http_error)-rc;
+    const struct http_error_info *info = http_error_info(error);
+    const char *endpoint = x->endpoint ? x->endpoint->text : "none";
+    ex->phase = x->phase;
+    if (info->side == HTTP_SIDE_CLIENT)
+        return rc;
+    if (error == HTTP_E_DEADLINE_EXCEEDED || error == HTTP_E_UPSTREAM_TIMEOUT)
+        return gw_error(ex, error, "upstream %.*s, endpoint %s: time ran out in the phase: %s", B_FMT(s->name), endpoint,
+                        x->phase);
+    return gw_error(ex, error, "upstream %.*s, endpoint %s: %s", B_FMT(s->name), endpoint, x->why ? x->why : info->title);
+}
+
+static int run(struct exchange *ex, void *state) {
+    const struct proxy_state *s = state;
+    const struct up_body body = {.read = read_body, .arg = ex};
+    struct up_exchange x;
+    struct http_request out;
+    int rc = prepare(ex, s, &out);
+    if (rc)
+        return rc;
+    rt_time from = rt_clock();
+    rc = up_start(&x, &ex->call, s->upstream, &out, gw_body_pending(ex) ? &body : NULL, gw_worker()->res_fields,
+                  GW_FIELDS_MAX);
+    ex->upstream = s->name;
+    ex->endpoint = x.endpoint ? b_slice_cstr(x.endpoint->text) : b_slice(NULL, 0);
+    ex->attempts = x.attempts;
+    if (rc == 0)
+        rc = relay(ex, &x);
+    ex->upstream_time = rt_clock() - from;
+    if (rc < 0)
+        rc = explain(ex, s, &x, rc);
+    up_finish(&x);
+    return rc;
+}
+
+const struct gw_handler hd_proxy = {
+    .module = {.name = "proxy",
+               .summary = "Sends requests to an upstream and streams its responses back",
+               .options = &table},
+    .open = open,
+    .close = close_state,
+    .run = run,
+};

@@ -1,0 +1,96 @@
+#include "runtime/io.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/worker.h"
+
+static const struct rt_io_ops *ops(void) {
+    return rt_self()->backend->io;
+}
+
+int rt_attach(struct rt_stream *s, int fd, bool listener) {
+    return ops()->attach(s, fd, listener);
+}
+
+int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
+    return ops()->accept(s, peer, deadline);
+}
+
+int rt_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline) {
+    return ops()->connect(s, to, deadline);
+}
+
+ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline) {
+    ssize_t n = ops()->receive(s, buf, len, deadline);
+    if (n > 0)
+        s->bytes_in += (size_t)n;
+    return n;
+}
+
+ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) {
+    return ops()->send(s, iov, n, deadline);
+}
+
+int rt_wait_fd(int fd, int events, rt_time deadline) {
+    return ops()->wait_fd(fd, events, deadline);
+}
+
+int rt_wait_any(struct rt_wait *waits, int n, rt_time deadline) {
+    return ops()->wait_any(waits, n, deadline);
+}
+
+void rt_park_stream(struct rt_stream *s, struct rt_parked *p, rt_time deadline) {
+    ops()->park(s, p, deadline);
+}
+
+int rt_end(struct rt_stream *s, enum rt_end how) {
+    return ops()->end(s, how);
+}
+
+int rt_listen(const struct rt_sockaddr *at, int backlog, int *fd) {
+    return rt_self()->backend->listen(at, backlog, fd);
+}
+
+void rt_close_handle(int fd) {
+    rt_self()->backend->close_handle(fd);
+}
+
+int rt_wait_readable(struct rt_stream *s, rt_time deadline) {
+    struct rt_wait w = {.stream = s, .want = RT_READ};
+    int n = rt_wait_any(&w, 1, deadline);
+    return n < 0 ? n : 0;
+}
+
+static size_t total(const struct iovec *iov, int n) {
+    size_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += iov[i].iov_len;
+    return sum;
+}
+
+static char *copy_of(const struct iovec *iov, int n, size_t len) {
+    char *copy = b_alloc(B_TAG_REQUESTS, len), *at = copy;
+    for (int i = 0; copy && i < n; at += iov[i].iov_len, i++)
+        if (iov[i].iov_len)
+            memcpy(at, iov[i].iov_base, iov[i].iov_len);
+    return copy;
+}
+
+ssize_t rt_send_lent(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) {
+    size_t all = total(iov, n);
+    ssize_t sent = rt_send(s, iov, n, RT_NOWAIT);
+    if (sent == (ssize_t)all)
+        return sent;
+    if (sent < 0 && sent != -EAGAIN)
+        return sent;
+    /* the back end has moved the iovecs past what went */
+    size_t left = total(iov, n);
+    char *copy = copy_of(iov, n, left);
+    if (!copy)
+        return -ENOMEM;
+    struct iovec rest = {.iov_base = copy, .iov_len = left};
+    ssize_t rc = rt_send(s, &rest, 1, deadline);
+    b_free(copy);
+    return rc < 0 ? rc : (ssize_t)all;
+}

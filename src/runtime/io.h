@@ -1,0 +1,146 @@
+/* Input and output: operations on weir's own streams, each with a deadline, implemented by a back end (epoll, the
+ * simulator, later io_uring). The interface is stated in operations, not in readiness, so that a completion back end
+ * fits under it: an operation returns only when the back end holds none of its memory. */
+#ifndef RUNTIME_IO_H
+#define RUNTIME_IO_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include "runtime/timer.h"
+
+struct rt_worker;
+struct rt_fiber;
+struct rt_parked;
+
+struct rt_sockaddr {
+    socklen_t len;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    } u;
+};
+
+/* One end of a connection, or a listening socket, as one worker sees it. Embedded in its owner's record; valid from
+ * rt_attach or rt_connect until rt_end. At most one fiber may read and one may write at a time. */
+struct rt_stream {
+    struct rt_worker *worker; /* NULL: not attached */
+    int fd;                   /* handle of the back end */
+    uint16_t flags;           /* RT_STREAM_*: the back end's */
+    struct rt_fiber *reader, *writer;
+    struct rt_parked *parked;
+    uint64_t bytes_in, bytes_out;
+};
+
+enum {
+    RT_STREAM_READABLE = 1, /* a read is worth trying */
+    RT_STREAM_WRITABLE = 2,
+    RT_STREAM_HUP = 4,   /* the peer has finished sending (a FIN that came with data raises no second event) */
+    RT_STREAM_ERROR = 8, /* the socket has an error, or is closed both ways */
+    RT_STREAM_LISTENER = 16,
+};
+
+/* A stream that waits without a fiber: the owner's memory. fn runs on the loop when the stream is readable or closed
+ * (0), or the deadline has come (-ETIMEDOUT); the stream is no longer parked then. */
+struct rt_parked {
+    void (*fn)(struct rt_parked *, int result);
+    struct rt_timer timer;        /* the back end's, as is the next */
+    struct rt_stream *timer_stream;
+};
+
+enum { RT_READ = 1, RT_WRITE = 2 };
+
+struct rt_wait {
+    struct rt_stream *stream;
+    uint8_t want, got; /* RT_READ, RT_WRITE */
+};
+
+enum rt_end {
+    RT_END_CLOSE,    /* close: what was sent is still delivered. A listener that other workers share is detached
+                      * instead, and closed by the last with rt_close_handle */
+    RT_END_RESET,    /* close and drop what is unsent; the peer sees a reset */
+    RT_END_WRITING,  /* half-close: nothing more will be sent; the stream stays attached */
+    RT_END_DETACH,   /* give the handle back unclosed, for another worker's rt_attach */
+};
+
+/* A back end's operations. All run on the stream's own worker; those with a deadline are called from a fiber, or with
+ * RT_NOWAIT from anywhere. Errors are negative errno: -ETIMEDOUT, -ECANCELED, -EAGAIN (RT_NOWAIT only), -ECONNRESET,
+ * -EPIPE, -ECONNREFUSED, ... */
+struct rt_io_ops {
+    const char *name;
+    /* Takes over a connected or listening handle. */
+    int (*attach)(struct rt_stream *s, int fd, bool listener);
+    /* A new connection's handle (not attached), and its peer's address when `peer` is not NULL. */
+    int (*accept)(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline);
+    /* Opens and attaches a stream to an address. */
+    int (*connect)(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline);
+    /* Up to len bytes; 0 is the end of what the peer sends. */
+    ssize_t (*receive)(struct rt_stream *s, void *buf, size_t len, rt_time deadline);
+    /* All of it, or an error; bytes_out tells how much went. With RT_NOWAIT what fits: the count, or -EAGAIN. The
+     * iovecs are changed. */
+    ssize_t (*send)(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline);
+    /* Waits until a descriptor of a library is ready: RT_READ|RT_WRITE that is, or an error. */
+    int (*wait_fd)(int fd, int events, rt_time deadline);
+    /* Waits until at least one of n streams is ready for what it wants: how many are. */
+    int (*wait_any)(struct rt_wait *waits, int n, rt_time deadline);
+    /* Parks a stream (see struct rt_parked); NULL takes it back. May call fn at once. */
+    void (*park)(struct rt_stream *s, struct rt_parked *p, rt_time deadline);
+    /* See enum rt_end. No other fiber may be waiting on the stream, save for RT_END_WRITING. Gives the handle for RT_END_DETACH, else 0. */
+    int (*end)(struct rt_stream *s, enum rt_end how);
+};
+
+/* A back end: its operations and its loop. */
+struct rt_backend {
+    const char *name;
+    const struct rt_io_ops *io;
+    /* Sets up one worker's part, before its thread runs. 0 or negative errno. */
+    int (*open)(struct rt_worker *w);
+    /* After all workers have left their loops. */
+    void (*close)(struct rt_worker *w);
+    /* Handles what has happened, waiting until `until` at the longest (RT_NOWAIT: not at all), and sets w->now and
+     * clears w->asleep once it does not wait any more. */
+    void (*turn)(struct rt_worker *w, rt_time until);
+    /* Makes a turn that waits return; from any thread. */
+    void (*interrupt)(struct rt_worker *w);
+    rt_time (*clock)(void);
+    rt_time (*wall_clock)(void);
+    /* A listening handle, not attached to any worker. 0 or negative errno. */
+    int (*listen)(const struct rt_sockaddr *at, int backlog, int *fd);
+    /* Closes a handle that is not attached. */
+    void (*close_handle)(int fd);
+};
+
+extern const struct rt_backend rt_epoll;
+
+/* The operations, on the current worker's back end. */
+int rt_attach(struct rt_stream *s, int fd, bool listener) __attribute__((warn_unused_result));
+int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) __attribute__((warn_unused_result));
+int rt_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline)
+    __attribute__((warn_unused_result));
+ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline) __attribute__((warn_unused_result));
+ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) __attribute__((warn_unused_result));
+int rt_wait_fd(int fd, int events, rt_time deadline) __attribute__((warn_unused_result));
+int rt_wait_any(struct rt_wait *waits, int n, rt_time deadline) __attribute__((warn_unused_result));
+void rt_park_stream(struct rt_stream *s, struct rt_parked *p, rt_time deadline);
+int rt_end(struct rt_stream *s, enum rt_end how);
+int rt_listen(const struct rt_sockaddr *at, int backlog, int *fd) __attribute__((warn_unused_result));
+void rt_close_handle(int fd);
+
+/* Waits until a read will not block: 0 or negative errno. Holds no buffer meanwhile. */
+int rt_wait_readable(struct rt_stream *s, rt_time deadline) __attribute__((warn_unused_result));
+/* Sends bytes that are only lent (from a scratch buffer): what does not go at once is copied before waiting. The
+ * count of all bytes, or negative errno. */
+ssize_t rt_send_lent(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline)
+    __attribute__((warn_unused_result));
+static inline bool rt_is_attached(const struct rt_stream *s) {
+    return s->worker != NULL;
+}
+
+#endif

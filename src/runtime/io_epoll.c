@@ -1,0 +1,387 @@
+/* The epoll back end: edge-triggered, every socket registered once for reading, writing and hang-up; no epoll_ctl and
+ * no timer call per request, and no read just to see EAGAIN where a short read says the same. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/io_ready.h"
+#include "runtime/worker.h"
+
+#define EVENTS 128
+
+struct epoll_state {
+    int epoll, wake;
+    int count, at; /* the batch of events that is being handled */
+    struct epoll_event events[EVENTS];
+};
+
+/* What an event points to: its low bit tells streams from descriptors of libraries. */
+struct fd_wait {
+    struct rt_fiber *fiber;
+    int got;
+};
+#define FD_TAG ((uintptr_t)1)
+
+static rt_time read_clock(clockid_t id) {
+    struct timespec t;
+    clock_gettime(id, &t);
+    return t.tv_sec * RT_S + t.tv_nsec;
+}
+
+static rt_time monotonic(void) {
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+static rt_time wall(void) {
+    return read_clock(CLOCK_REALTIME);
+}
+
+static struct epoll_state *state(void) {
+    return rt_self()->backend_state;
+}
+
+static int open_worker(struct rt_worker *w) {
+    struct epoll_state *st = b_zalloc(B_TAG_RUNTIME, sizeof *st);
+    if (!st)
+        return -ENOMEM;
+    st->epoll = epoll_create1(EPOLL_CLOEXEC);
+    st->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+    if (st->epoll < 0 || st->wake < 0 || epoll_ctl(st->epoll, EPOLL_CTL_ADD, st->wake, &e) != 0) {
+        int rc = -errno;
+        if (st->epoll >= 0)
+            close(st->epoll);
+        if (st->wake >= 0)
+            close(st->wake);
+        b_free(st);
+        return rc;
+    }
+    w->backend_state = st;
+    return 0;
+}
+
+static void close_worker(struct rt_worker *w) {
+    struct epoll_state *st = w->backend_state;
+    close(st->epoll);
+    close(st->wake);
+    b_free(st);
+    w->backend_state = NULL;
+}
+
+static void interrupt_worker(struct rt_worker *w) {
+    struct epoll_state *st = w->backend_state;
+    uint64_t one = 1;
+    ssize_t n = write(st->wake, &one, sizeof one);
+    (void)n; /* EAGAIN: it is awake already; the edge was raised by the first one */
+}
+
+static void stream_event(struct rt_stream *s, uint32_t events) {
+    unsigned flags = 0;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        flags |= RT_STREAM_READABLE;
+    if (events & EPOLLRDHUP)
+        flags |= RT_STREAM_HUP;
+    if (events & (EPOLLHUP | EPOLLERR))
+        flags |= RT_STREAM_HUP | RT_STREAM_ERROR | RT_STREAM_WRITABLE;
+    if (events & EPOLLOUT)
+        flags |= RT_STREAM_WRITABLE;
+    rt_ready_event(s, flags);
+}
+
+static void fd_event(struct fd_wait *f, uint32_t events) {
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        f->got |= RT_READ;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        f->got |= RT_WRITE;
+    rt_wake(f->fiber, f->got);
+}
+
+/* Milliseconds for epoll_wait, rounded up so that a timer is due when it returns. */
+static int timeout_ms(const struct rt_worker *w, rt_time until) {
+    if (until <= w->now)
+        return 0;
+    if (until == RT_NEVER)
+        return -1;
+    rt_time now = monotonic(); /* w->now is older by what the fibers took */
+    rt_time ms = until <= now ? 0 : (until - now + RT_MS - 1) / RT_MS;
+    return ms > 3600000 ? 3600000 : (int)ms;
+}
+
+static void turn(struct rt_worker *w, rt_time until) {
+    struct epoll_state *st = w->backend_state;
+    int n = epoll_wait(st->epoll, st->events, EVENTS, timeout_ms(w, until));
+    atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+    w->now = monotonic();
+    if (n <= 0)
+        return;
+    b_counter_add(&w->stats.io_events, (uint64_t)n);
+    st->count = n;
+    for (st->at = 0; st->at < st->count; st->at++) {
+        struct epoll_event *e = &st->events[st->at];
+        uintptr_t p = (uintptr_t)e->data.ptr;
+        if (p & FD_TAG)
+            fd_event((struct fd_wait *)(p & ~FD_TAG), e->events);
+        else if (p)
+            stream_event((struct rt_stream *)p, e->events);
+    }
+    st->count = 0;
+}
+
+/* An event of this batch must not reach a stream that is gone. */
+static void forget(struct rt_stream *s) {
+    struct epoll_state *st = state();
+    for (int i = st->at + 1; i < st->count; i++)
+        if (st->events[i].data.ptr == s)
+            st->events[i].data.ptr = NULL;
+}
+
+static int epoll_attach(struct rt_stream *s, int fd, bool listener) {
+    struct epoll_state *st = state();
+    uint32_t events = listener ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    struct epoll_event e = {.events = events, .data.ptr = s};
+    *s = (struct rt_stream){.worker = rt_self(), .fd = fd};
+    /* bytes that are there already raise the first edge */
+    s->flags = listener ? RT_STREAM_LISTENER | RT_STREAM_READABLE : RT_STREAM_WRITABLE;
+    if (epoll_ctl(st->epoll, EPOLL_CTL_ADD, fd, &e) == 0)
+        return 0;
+    s->worker = NULL;
+    return -errno;
+}
+
+static int epoll_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
+    for (;;) {
+        if (!(s->flags & RT_STREAM_READABLE)) {
+            int rc = rt_ready_read(s, deadline);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        struct rt_sockaddr ignored;
+        struct rt_sockaddr *a = peer ? peer : &ignored;
+        a->len = sizeof a->u;
+        int fd = accept4(s->fd, &a->u.any, &a->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            int on = 1;
+            if (a->u.any.sa_family != AF_UNIX)
+                (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            return fd;
+        }
+        if (errno == EAGAIN)
+            s->flags &= (uint16_t)~RT_STREAM_READABLE;
+        else if (errno != EINTR && errno != ECONNABORTED)
+            return -errno;
+    }
+}
+
+static int finish_connect(struct rt_stream *s, rt_time deadline) {
+    int rc = 0, err = 0;
+    socklen_t len = sizeof err;
+    s->flags &= (uint16_t)~(RT_STREAM_WRITABLE | RT_STREAM_READABLE);
+    while (rc == 0 && !(s->flags & RT_STREAM_WRITABLE))
+        rc = rt_ready_write(s, deadline);
+    if (rc == 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        err = errno;
+    return rc ? rc : -err;
+}
+
+static int epoll_end(struct rt_stream *s, enum rt_end how);
+
+static int epoll_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline) {
+    int on = 1, family = to->u.any.sa_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    int rc = connect(fd, &to->u.any, to->len) == 0 ? 0 : -errno;
+    if (rc && rc != -EINPROGRESS) {
+        close(fd);
+        return rc == -EAGAIN ? -ECONNREFUSED : rc; /* EAGAIN: a unix listener's full backlog */
+    }
+    int attached = epoll_attach(s, fd, false);
+    if (attached) {
+        close(fd);
+        return attached;
+    }
+    if (rc == -EINPROGRESS)
+        rc = finish_connect(s, deadline);
+    else
+        s->flags &= (uint16_t)~RT_STREAM_READABLE;
+    if (rc)
+        epoll_end(s, RT_END_CLOSE);
+    return rc;
+}
+
+static ssize_t epoll_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline) {
+    for (;;) {
+        if (!(s->flags & RT_STREAM_READABLE)) {
+            int rc = rt_ready_read(s, deadline);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
+        ssize_t n = recv(s->fd, buf, len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            s->flags &= (uint16_t)~RT_STREAM_READABLE;
+            continue;
+        }
+        if (n < 0)
+            return -errno;
+        /* a short read emptied the socket: the next byte raises an edge, unless a FIN has been seen already */
+        if ((size_t)n < len && !(s->flags & (RT_STREAM_HUP | RT_STREAM_ERROR)))
+            s->flags &= (uint16_t)~RT_STREAM_READABLE;
+        return n;
+    }
+}
+
+/* Moves the iovecs past n sent bytes; false when everything has gone. */
+static bool advance(struct iovec **iov, int *count, size_t n) {
+    while (*count && n >= (*iov)->iov_len) {
+        n -= (*iov)->iov_len;
+        (*iov)->iov_len = 0;
+        ++*iov;
+        --*count;
+    }
+    if (!*count)
+        return false;
+    (*iov)->iov_base = (char *)(*iov)->iov_base + n;
+    (*iov)->iov_len -= n;
+    return true;
+}
+
+static ssize_t epoll_send(struct rt_stream *s, struct iovec *iov, int count, rt_time deadline) {
+    ssize_t all = 0;
+    for (;;) {
+        if (!(s->flags & RT_STREAM_WRITABLE)) {
+            int rc = rt_ready_write(s, deadline);
+            if (rc < 0)
+                return rc == -EAGAIN && all ? all : rc;
+            continue;
+        }
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+        ssize_t n = count == 1 ? send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                               : sendmsg(s->fd, &m, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            s->flags &= (uint16_t)~RT_STREAM_WRITABLE;
+            continue;
+        }
+        if (n < 0)
+            return -errno;
+        s->bytes_out += (uint64_t)n;
+        all += n;
+        if (!advance(&iov, &count, (size_t)n))
+            return all;
+        s->flags &= (uint16_t)~RT_STREAM_WRITABLE; /* a short write filled the socket */
+    }
+}
+
+static int poll_fd(int fd, int want) {
+    short events = (short)((want & RT_READ ? POLLIN | POLLRDHUP : 0) | (want & RT_WRITE ? POLLOUT : 0));
+    struct pollfd p = {.fd = fd, .events = events};
+    int n = poll(&p, 1, 0), got = 0;
+    if (n <= 0)
+        return n < 0 && errno != EINTR ? -errno : -EAGAIN;
+    if (p.revents & POLLNVAL)
+        return -EBADF;
+    if (p.revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
+        got |= RT_READ;
+    if (p.revents & (POLLOUT | POLLHUP | POLLERR))
+        got |= RT_WRITE;
+    return got;
+}
+
+static int epoll_wait_fd(int fd, int want, rt_time deadline) {
+    struct epoll_state *st = state();
+    if (deadline == RT_NOWAIT)
+        return poll_fd(fd, want);
+    struct fd_wait f = {.fiber = rt_fiber_self()};
+    struct epoll_event e = {.data.ptr = (void *)((uintptr_t)&f | FD_TAG)};
+    e.events = (want & RT_READ ? EPOLLIN | EPOLLRDHUP : 0u) | (want & RT_WRITE ? EPOLLOUT : 0u);
+    if (epoll_ctl(st->epoll, EPOLL_CTL_ADD, fd, &e) != 0)
+        return -errno;
+    int rc = rt_park(deadline);
+    /* back on the loop no batch is under way, so nothing points to f once it is off the set */
+    (void)epoll_ctl(st->epoll, EPOLL_CTL_DEL, fd, NULL);
+    return rc;
+}
+
+static int epoll_end(struct rt_stream *s, enum rt_end how) {
+    int fd = s->fd;
+    if (how == RT_END_WRITING)
+        return shutdown(fd, SHUT_WR) == 0 ? 0 : -errno;
+    assert(!s->reader && !s->writer && "a fiber waits on the stream that another one ends");
+    rt_ready_park(s, NULL, RT_NEVER);
+    forget(s);
+    if (how == RT_END_DETACH || (s->flags & RT_STREAM_LISTENER))
+        (void)epoll_ctl(state()->epoll, EPOLL_CTL_DEL, fd, NULL);
+    if (how == RT_END_RESET) {
+        struct linger drop = {.l_onoff = 1};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
+    }
+    s->worker = NULL;
+    s->fd = -1;
+    if (how == RT_END_DETACH)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+static int listen_at(const struct rt_sockaddr *at, int backlog, int *out) {
+    int on = 1, off = 0, family = at->u.any.sa_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (family != AF_UNIX)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (bind(fd, &at->u.any, at->len) != 0 || listen(fd, backlog) != 0) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    *out = fd;
+    return 0;
+}
+
+static void close_handle(int fd) {
+    close(fd);
+}
+
+static const struct rt_io_ops epoll_ops = {
+    .name = "epoll",
+    .attach = epoll_attach,
+    .accept = epoll_accept,
+    .connect = epoll_connect,
+    .receive = epoll_receive,
+    .send = epoll_send,
+    .wait_fd = epoll_wait_fd,
+    .wait_any = rt_ready_wait_any,
+    .park = rt_ready_park,
+    .end = epoll_end,
+};
+
+const struct rt_backend rt_epoll = {
+    .name = "epoll",
+    .io = &epoll_ops,
+    .open = open_worker,
+    .close = close_worker,
+    .turn = turn,
+    .interrupt = interrupt_worker,
+    .clock = monotonic,
+    .wall_clock = wall,
+    .listen = listen_at,
+    .close_handle = close_handle,
+};

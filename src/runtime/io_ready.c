@@ -1,0 +1,101 @@
+#include "runtime/io_ready.h"
+
+#include <errno.h>
+
+#include "runtime/worker.h"
+
+static void unpark(struct rt_stream *s, int result) {
+    struct rt_parked *p = s->parked;
+    s->parked = NULL;
+    rt_timer_cancel(&p->timer);
+    p->fn(p, result);
+}
+
+void rt_ready_event(struct rt_stream *s, unsigned flags) {
+    s->flags |= (uint16_t)flags;
+    if (s->reader && (s->flags & RT_STREAM_READABLE))
+        rt_wake(s->reader, 0);
+    if (s->writer && (s->flags & RT_STREAM_WRITABLE))
+        rt_wake(s->writer, 0);
+    if (s->parked && (s->flags & RT_STREAM_READABLE))
+        unpark(s, 0); /* last: the stream may be gone after it */
+}
+
+int rt_ready_read(struct rt_stream *s, rt_time deadline) {
+    if (deadline == RT_NOWAIT)
+        return -EAGAIN;
+    s->reader = rt_fiber_self();
+    int rc = rt_park(deadline);
+    s->reader = NULL;
+    return rc;
+}
+
+int rt_ready_write(struct rt_stream *s, rt_time deadline) {
+    if (deadline == RT_NOWAIT)
+        return -EAGAIN;
+    s->writer = rt_fiber_self();
+    int rc = rt_park(deadline);
+    s->writer = NULL;
+    return rc;
+}
+
+static int ready_now(struct rt_wait *waits, int n) {
+    int ready = 0;
+    for (int i = 0; i < n; i++) {
+        struct rt_wait *x = &waits[i];
+        x->got = 0;
+        if ((x->want & RT_READ) && (x->stream->flags & RT_STREAM_READABLE))
+            x->got |= RT_READ;
+        if ((x->want & RT_WRITE) && (x->stream->flags & RT_STREAM_WRITABLE))
+            x->got |= RT_WRITE;
+        ready += x->got != 0;
+    }
+    return ready;
+}
+
+static void stand(struct rt_wait *waits, int n, struct rt_fiber *f) {
+    for (int i = 0; i < n; i++) {
+        if (waits[i].want & RT_READ)
+            waits[i].stream->reader = f;
+        if (waits[i].want & RT_WRITE)
+            waits[i].stream->writer = f;
+    }
+}
+
+int rt_ready_wait_any(struct rt_wait *waits, int n, rt_time deadline) {
+    for (;;) {
+        int ready = ready_now(waits, n);
+        if (ready)
+            return ready;
+        if (deadline == RT_NOWAIT)
+            return -EAGAIN;
+        stand(waits, n, rt_fiber_self());
+        int rc = rt_park(deadline);
+        stand(waits, n, NULL);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static void park_deadline(struct rt_timer *t) {
+    struct rt_parked *p = B_CONTAINER(t, struct rt_parked, timer);
+    p->timer_stream->parked = NULL;
+    p->fn(p, -ETIMEDOUT);
+}
+
+void rt_ready_park(struct rt_stream *s, struct rt_parked *p, rt_time deadline) {
+    if (s->parked) {
+        rt_timer_cancel(&s->parked->timer);
+        s->parked = NULL;
+    }
+    if (!p)
+        return;
+    rt_timer_init(&p->timer, park_deadline);
+    p->timer_stream = s;
+    if (s->flags & RT_STREAM_READABLE) {
+        p->fn(p, 0);
+        return;
+    }
+    s->parked = p;
+    rt_timer_set(&p->timer, deadline);
+}

@@ -1,0 +1,79 @@
+#include "runtime/watchdog.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <time.h>
+
+#include "runtime/io.h"
+#include "runtime/thread.h"
+#include "runtime/worker.h"
+
+static struct rt_thread thread;
+static bool started;
+static sem_t stop;
+static _Atomic uint64_t stalls;
+static _Atomic(void (*)(unsigned, const char *, rt_time)) hook;
+
+struct seen {
+    uint64_t progress;
+    rt_time since;
+    bool told;
+};
+
+void rt_set_stall_hook(void (*fn)(unsigned worker, const char *what, rt_time held)) {
+    atomic_store(&hook, fn);
+}
+
+uint64_t rt_stall_count(void) {
+    return atomic_load(&stalls);
+}
+
+static void look(unsigned i, struct seen *s, rt_time now) {
+    struct rt_worker *w = rt_worker(i);
+    uint64_t progress = atomic_load_explicit(&w->progress, memory_order_relaxed);
+    if (progress != s->progress || atomic_load_explicit(&w->asleep, memory_order_relaxed)) {
+        *s = (struct seen){.progress = progress, .since = now};
+        return;
+    }
+    if (s->told || now - s->since < RT_STALL)
+        return;
+    s->told = true;
+    atomic_fetch_add(&stalls, 1);
+    const char *what = atomic_load_explicit(&w->running, memory_order_relaxed);
+    void (*fn)(unsigned, const char *, rt_time) = atomic_load(&hook);
+    if (fn)
+        fn(i, what ? what : "the loop", now - s->since);
+}
+
+static void watch(void *arg) {
+    static struct seen seen[RT_WORKERS_MAX];
+    (void)arg;
+    for (;;) {
+        struct timespec at;
+        clock_gettime(CLOCK_REALTIME, &at);
+        at.tv_nsec += RT_STALL;
+        if (at.tv_nsec >= 1000000000)
+            at.tv_sec++, at.tv_nsec -= 1000000000;
+        if (sem_timedwait(&stop, &at) == 0)
+            return;
+        if (errno == EINTR)
+            continue;
+        rt_time now = rt_worker(0)->backend->clock();
+        for (unsigned i = 0; i < rt_worker_count(); i++)
+            look(i, &seen[i], now);
+    }
+}
+
+void rt_watchdog_start(void) {
+    sem_init(&stop, 0, 0);
+    started = rt_thread_start(&thread, "weir-watchdog", watch, NULL) == 0;
+}
+
+void rt_watchdog_stop(void) {
+    if (started) {
+        sem_post(&stop);
+        rt_thread_join(&thread);
+    }
+    started = false;
+    sem_destroy(&stop);
+}

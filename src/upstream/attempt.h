@@ -1,0 +1,54 @@
+/* One request to an upstream and its response: endpoint, connection, attempts, all within the call's deadline. */
+#ifndef UPSTREAM_ATTEMPT_H
+#define UPSTREAM_ATTEMPT_H
+
+#include "http/message.h"
+#include "upstream/pool.h"
+
+#define UP_PIECES 16
+#define UP_INTERIM_MAX 10 /* interim responses before the final one (S27) */
+
+/* A request body that is read while it is sent. */
+struct up_body {
+    /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
+    int (*read)(void *arg, struct b_slice *piece);
+    void *arg;
+};
+
+struct up_exchange {
+    struct up_upstream *upstream;
+    struct up_endpoint *endpoint; /* of the last attempt */
+    struct up_conn *conn;
+    struct http_response res; /* fields and reason are lent until the next wait */
+    struct h1_chunked chunked;
+    struct b_slice first; /* of the request's body, in the call's arena */
+    struct b_slice input; /* received, not yet given out; lent like the fields */
+    uint64_t left;        /* of a body with a length */
+    unsigned attempts;
+    bool admitted;      /* counted in upstream->in_flight */
+    bool body_taken;    /* more than the first piece of the request's body has been read: no second attempt */
+    bool request_whole; /* the request has been sent to its end */
+    bool done;          /* the response has been read to its end */
+    rt_time began;      /* clock */
+    const char *phase;  /* what is being waited for, literal */
+    const char *why;    /* of a failure: static text for its detail, or NULL */
+};
+
+/* Sends the request and waits for the head of the final response, trying again on another endpoint where that is safe:
+ * after a failed connect, and after a pooled connection turned out to be closed (U01). `req` is written as it is, with
+ * Host from req->authority or else the endpoint's; `fields` is an array for the response's fields. 0, or -(enum
+ * http_error); x->phase and x->why then say more. up_finish is due either way. */
+int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u, struct http_request *req,
+             const struct up_body *body, struct http_field *fields, unsigned cap) __attribute__((warn_unused_result));
+
+/* The next pieces of the response body, lent until the next wait: how many (up to UP_PIECES), 0 at the end, or -(enum
+ * http_error). Trailers are dropped. The deadline is the caller's, for this wait alone. */
+int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) __attribute__((warn_unused_result));
+
+/* Body pieces that can be had without waiting; as up_read, and -EAGAIN when there are none. */
+int up_read_ready(struct up_exchange *x, struct b_slice *pieces) __attribute__((warn_unused_result));
+
+/* Gives the connection back, or closes it when it is in doubt, and counts. */
+void up_finish(struct up_exchange *x);
+
+#endif
