@@ -87,14 +87,6 @@ static int bad_config(struct exchange *ex, const struct cfg_errors *errors) {
     return adm_answer_text(ex, 422, B_LIT("application/problem+json"), &t);
 }
 
-static int reload_busy(struct exchange *ex) {
-    return adm_answer(
-        ex, 409, B_LIT("application/problem+json"),
-        B_LIT("{\"type\":\"urn:weir:error:reload_busy\",\"title\":\"A reload is under way\",\"status\":409,"
-              "\"detail\":\"Another reload has not finished. Ask again when it has.\","
-              "\"code\":\"reload_busy\"}"));
-}
-
 int adm_post_reload(struct exchange *ex) {
     struct cfg_errors errors;
     struct b_text changes = adm_text();
@@ -103,7 +95,7 @@ int adm_post_reload(struct exchange *ex) {
     if (rc == 0)
         rc = adm_answer_text(ex, 200, ADM_JSON, &changes);
     else if (rc == -EBUSY)
-        rc = reload_busy(ex);
+        rc = -HTTP_E_RELOAD_BUSY;
     else if (errors.no_memory)
         rc = -HTTP_E_OUT_OF_MEMORY;
     else

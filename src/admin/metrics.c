@@ -96,7 +96,7 @@ static double stalls(void *arg) {
 /* The snapshot may be freed under this helper thread, so the count comes from elsewhere. */
 static double generation(void *arg) {
     const struct gateway *g = arg;
-    return (double)__atomic_load_n(&g->generation, __ATOMIC_RELAXED);
+    return (double)atomic_load(&g->generation);
 }
 
 static double reload_ok(void *arg) {

@@ -93,10 +93,6 @@ struct gw_snapshot *cli_build(const struct gw_options *source) {
     struct gw_snapshot *s = nobody.upstreams ? gw_build(&nobody, source, &errors) : NULL;
     if (!nobody.upstreams)
         (void)cfg_error_memory(&errors);
-    if (s && adm_check(s->root, &errors) < 0) {
-        gw_snapshot_free(s);
-        s = NULL;
-    }
     cli_print_errors(&errors);
     return s;
 }

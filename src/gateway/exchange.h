@@ -59,6 +59,7 @@ struct exchange {
     uint8_t step;       /* of the pipeline */
     bool close;         /* the connection ends with this exchange */
     bool counted;       /* in gateway->requests */
+    enum http_error refusal; /* why the request never got a route */
     enum http_error error; /* what weir itself answered or failed with; HTTP_OK otherwise */
     uint64_t body_out;
     /* what the upstream side found out, for logs and metrics */

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "gateway/conn.h"
-#include "json/writer.h"
 #include "net/dns.h"
 #include "net/listener.h"
 #include "telemetry/http_metrics.h"
@@ -66,6 +65,7 @@ static void adopt(void *arg) {
 
 static void publish(struct gateway *g, struct gw_snapshot *s) {
     struct gw_snapshot *old = atomic_exchange(&g->snapshot, s);
+    atomic_store(&g->generation, s->generation);
     /* every worker has taken the new one when this returns; the memory of one fiber each cannot be had once in a
      * blue moon, and then a second try is all that is to be done */
     while (rt_on_all_workers("adopt config", adopt, g) != 0)
@@ -184,7 +184,6 @@ int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_err
     g->started = rt_clock();
     b_list_init(&g->listeners);
     g->upstreams = up_registry_new();
-    g->unrouted = tel_route_get(B_LIT("none"));
     g->admin_route = (struct gw_route){
         .pattern = B_LIT("admin"), .deadline = 60 * RT_S, .handler = options->admin, .max_body = 65536};
     if (!g->upstreams || gw_workers_init() != 0)
@@ -203,21 +202,12 @@ int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_err
     return 0;
 }
 
-static void write_changes(struct b_text *out, const struct gw_snapshot *old, const struct gw_snapshot *new) {
-    if (!out)
-        return;
-    b_text_printf(out,
-                  "{\"generation\":%llu,\"routes\":{\"before\":%u,\"now\":%u},\"upstreams\":{\"before\":%zu,\"now\":%zu},"
-                  "\"listeners\":{\"before\":%zu,\"now\":%zu}}\n",
-                  (unsigned long long)new->generation, old->route_count, new->route_count, old->root->upstreams.count,
-                  new->root->upstreams.count, old->root->listen.count, new->root->listen.count);
-}
-
 static int reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
     struct gw_snapshot *old = atomic_load(&g->snapshot), *s = gw_build(g, g->options, errors);
     if (!s)
         return -EINVAL;
-    write_changes(changes, old, s);
+    if (changes)
+        gw_write_changes(changes, old, s);
     int rc = swap(g, s, errors);
     if (rc) {
         gw_snapshot_free(s);
@@ -238,7 +228,7 @@ int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *chang
     atomic_store(&g->reload_ok, rc == 0);
     if (rc == 0) {
         atomic_store(&g->reload_time, rt_wall_clock());
-        B_LOG(B_INFO, "gateway", "config generation %llu is in force", (unsigned long long)g->generation);
+        B_LOG(B_INFO, "gateway", "config generation %llu is in force", (unsigned long long)atomic_load(&g->generation));
     }
     rt_cancel_on();
     atomic_store(&g->reload_busy, false);
@@ -298,8 +288,4 @@ void gw_stop(struct gateway *g) {
 
 const struct gw_route *gw_admin_route(struct gateway *g) {
     return &g->admin_route;
-}
-
-struct tel_route *gw_unrouted(struct gateway *g) {
-    return g->unrouted;
 }

@@ -41,6 +41,7 @@ struct gw_snapshot {
     const struct gw_router *router;
     struct http_limits limits;
     struct gateway *gateway;
+    struct gw_route refusals; /* for requests that match none */
     struct gw_route **routes; /* all, in order */
     unsigned route_count;
     struct b_counter *pins; /* one cache line apart (8 counters), per worker: requests that hold it */
@@ -65,11 +66,10 @@ struct gateway {
     _Atomic(struct gw_snapshot *) snapshot;               /* published last */
     _Atomic(struct gw_snapshot *) current[RT_WORKERS_MAX]; /* what each worker serves; written by that worker */
     struct gw_snapshot *retired; /* older ones, still pinned */
-    uint64_t generation;
+    _Atomic uint64_t generation; /* of the snapshot in force */
     struct b_list listeners; /* struct gw_listener */
     struct up_registry *upstreams;
     struct gw_route admin_route;
-    struct tel_route *unrouted; /* where requests without a route are counted */
     _Atomic uint64_t connections;
     _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
     _Atomic bool draining;
@@ -104,8 +104,11 @@ void gw_unpin(struct gw_snapshot *s);
 struct gw_snapshot *gw_build(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors);
 void gw_snapshot_free(struct gw_snapshot *s);
 
-/* The route of the admin listener; the metrics of requests that matched no route. */
+/* The route of the admin listener. */
 const struct gw_route *gw_admin_route(struct gateway *g);
-struct tel_route *gw_unrouted(struct gateway *g);
+/* Fails with ex->refusal: the handler of requests that match no route. */
+extern const struct gw_handler gw_refuse;
+/* changes.c: what differs between two snapshots, as a JSON object and a newline. */
+void gw_write_changes(struct b_text *out, const struct gw_snapshot *old, const struct gw_snapshot *new);
 
 #endif

@@ -149,6 +149,20 @@ static int compile_route(struct gw_snapshot *s, const struct gw_open *open, cons
     return 0;
 }
 
+/* Requests that have no route, or no readable head, still pass the global list, so that they are logged and named. */
+static int compile_refusals(struct gw_snapshot *s, const struct gw_open *open) {
+    struct gw_step *steps = b_arena_zalloc(&s->arena, (s->root->chain.count + 1) * sizeof *steps);
+    if (!steps)
+        return cfg_error_memory(open->errors);
+    s->refusals = (struct gw_route){.pattern = B_LIT("none"),
+                                    .deadline = 30 * RT_S,
+                                    .steps = steps,
+                                    .handler = &gw_refuse,
+                                    .max_body = s->limits.max_body,
+                                    .metrics = tel_route_get(B_LIT("none"))};
+    return add_steps(s, open, &s->root->chain, steps, &s->refusals.step_count);
+}
+
 static size_t count_instances(const struct cfg_root *root) {
     return root->middleware.count + root->implicit.count;
 }
@@ -168,7 +182,9 @@ static int compile(struct gw_snapshot *s, struct gateway *g, struct cfg_errors *
     s->middleware_instances = b_arena_zalloc(&s->arena, (instances + 1) * sizeof *s->middleware_instances);
     if (!s->routes || !s->middleware_states || !s->middleware_instances)
         return cfg_error_memory(errors);
-    int rc = 0;
+    int rc = compile_refusals(s, &open);
+    if (g->options && g->options->admin && g->options->admin->open)
+        rc = g->options->admin->open(&open, NULL, NULL, NULL) ? -EINVAL : rc;
     CFG_EACH(const struct cfg_route, c, &root->routes)
         if (compile_route(s, &open, c) != 0)
             rc = -EINVAL;
@@ -186,7 +202,7 @@ struct gw_snapshot *gw_build(struct gateway *g, const struct gw_options *options
     }
     b_arena_init(&s->arena, B_TAG_CONFIG, NULL, NULL, 0, PLAN_ARENA_MAX);
     s->gateway = g;
-    s->generation = ++g->generation;
+    s->generation = atomic_load(&g->generation) + 1; /* once it is published */
     s->files = b_zalloc(B_TAG_CONFIG, sizeof *s->files);
     s->pins = b_zalloc(B_TAG_CONFIG, RT_WORKERS_MAX * 8 * sizeof *s->pins);
     int rc = s->files && s->pins ? load_config(options, s, errors) : cfg_error_memory(errors);

@@ -15,6 +15,14 @@ int gw_next(struct exchange *ex) {
     return 0;
 }
 
+static int refuse(struct exchange *ex, void *state) {
+    (void)state;
+    return -(int)ex->refusal;
+}
+
+const struct gw_handler gw_refuse = {.module = {.name = "refuse", .summary = "Answers with the reason of a refusal"},
+                                     .run = refuse};
+
 struct b_slice gw_request_id(struct exchange *ex) {
     static const char digits[] = "0123456789abcdef";
     if (ex->request_id.len)

@@ -11,6 +11,7 @@
 static void begin(struct exchange *ex, struct gw_conn *c);
 static int read_head(struct exchange *ex, struct b_slice head);
 static int find_route(struct exchange *ex);
+static void refuse(struct exchange *ex, enum http_error why);
 static void finish_body(struct exchange *ex);
 static void record(struct exchange *ex);
 static void end(struct exchange *ex);
@@ -23,10 +24,9 @@ static bool serve_one(struct gw_conn *c, struct b_slice head) {
     int rc = read_head(&ex, head);
     if (rc == 0)
         rc = find_route(&ex);
-    if (rc == 0)
-        gw_next(&ex);
-    else
-        gw_fail(&ex, (enum http_error)-rc);
+    if (rc)
+        refuse(&ex, (enum http_error)-rc);
+    gw_next(&ex);
     finish_body(&ex);
     record(&ex);
     end(&ex);
@@ -93,6 +93,17 @@ static int keep_head(struct exchange *ex, struct b_slice head) {
     return 0;
 }
 
+/* Of a head that could not be read, what a log line can use. */
+static void keep_wreck(struct exchange *ex) {
+    struct http_request *r = &ex->req;
+    uint8_t minor = r->minor;
+    struct b_slice method = b_arena_copy(&ex->call.arena, r->method_text);
+    struct b_slice target = b_arena_copy(&ex->call.arena, r->target);
+    *r = (struct http_request){
+        .method = HTTP_METHOD_OTHER, .minor = minor, .method_text = method, .target = target, .path = target};
+    r->content_length = HTTP_LENGTH_UNKNOWN;
+}
+
 /* What came behind the head: the beginning of a body, or the next request. */
 static int keep_rest(struct gw_conn *c, struct b_slice rest) {
     if (rest.len > c->in_cap) {
@@ -129,7 +140,7 @@ static int read_head(struct exchange *ex, struct b_slice head) {
     if (n <= 0) {
         ex->close = true;
         c->in_len = c->in_at = 0;
-        ex->req.fields.count = 0;
+        keep_wreck(ex);
         return n < 0 ? (int)n : -HTTP_E_HEADER_TOO_LARGE;
     }
     int rc = keep_head(ex, b_slice(head.ptr, (size_t)n));
@@ -177,6 +188,12 @@ static int find_route(struct exchange *ex) {
     return gw_shorten_deadline(ex);
 }
 
+/* The request is answered by the snapshot's refusal route, so that the global middleware sees it. */
+static void refuse(struct exchange *ex, enum http_error why) {
+    ex->refusal = why;
+    ex->route = &ex->snapshot->refusals;
+}
+
 /* --- after the answer --- */
 
 /* The rest of a body that nobody read is read here, if it is small; the next request begins behind it. */
@@ -201,10 +218,9 @@ static void finish_body(struct exchange *ex) {
 
 static void record(struct exchange *ex) {
     uint64_t ns = (uint64_t)(rt_clock() - ex->started);
-    struct gateway *g = ex->conn->listener->gateway;
     if (ex->conn->listener->admin)
         return;
-    tel_route_observe(ex->route ? ex->route->metrics : gw_unrouted(g), rt_index(), ex->req.method, ex->res.status, ns);
+    tel_route_observe(ex->route->metrics, rt_index(), ex->req.method, ex->res.status, ns);
 }
 
 /* --- the next one --- */

@@ -42,4 +42,5 @@ void http_problem_write(struct b_text *out, const struct http_problem *p) {
         json_string(&w, cut(p->request_id, REQUEST_ID_MAX));
     }
     json_object_end(&w);
+    b_text_char(out, '\n');
 }

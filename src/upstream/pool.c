@@ -129,17 +129,23 @@ static int connect_error(int rc) {
     }
 }
 
-static int dial(struct up_endpoint *e, struct up_conn *c, rt_time deadline) {
-    if (!e->name.len)
-        return connect_error(rt_connect(&c->stream, &e->address, deadline));
-    struct net_addresses found;
-    int rc = net_resolve(e->name, e->port, deadline, &found);
+static int dial_name(struct up_endpoint *e, struct up_conn *c, struct b_arena *arena, rt_time deadline) {
+    struct net_addresses *found = b_arena_alloc(arena, sizeof *found); /* too large for a fiber's stack */
+    if (!found)
+        return -HTTP_E_OUT_OF_MEMORY;
+    int rc = net_resolve(e->name, e->port, deadline, found);
     if (rc)
         return rc == -ETIMEDOUT ? -HTTP_E_UPSTREAM_CONNECT_TIMEOUT : -HTTP_E_DNS_FAILED;
     rc = -ECONNREFUSED;
-    for (unsigned i = 0; i < found.count && rc && rc != -ETIMEDOUT && rc != -ECANCELED; i++)
-        rc = rt_connect(&c->stream, &found.list[i], deadline);
+    for (unsigned i = 0; i < found->count && rc && rc != -ETIMEDOUT && rc != -ECANCELED; i++)
+        rc = rt_connect(&c->stream, &found->list[i], deadline);
     return connect_error(rc);
+}
+
+static int dial(struct up_endpoint *e, struct up_conn *c, struct b_arena *arena, rt_time deadline) {
+    if (e->name.len)
+        return dial_name(e, c, arena, deadline);
+    return connect_error(rt_connect(&c->stream, &e->address, deadline));
 }
 
 int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time deadline, struct up_conn **out) {
@@ -158,7 +164,7 @@ int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time deadlin
     b_list_init(&c->link);
     c->endpoint = e;
     tel_add(u->metrics.connections, rt_index(), 1);
-    int rc = dial(e, c, deadline);
+    int rc = dial(e, c, &call->arena, deadline);
     if (!rt_is_attached(&c->stream)) {
         up_pool_close(c);
         return rc;

@@ -244,11 +244,13 @@ void up_put(struct up_upstream *u) {
 
 void up_warm(struct up_upstream *u) {
     struct rt_call call = {.deadline = rt_after(rt_now(), u->connect_timeout)};
+    b_arena_init(&call.arena, B_TAG_UPSTREAM, rt_chunks(), NULL, 0, B_ARENA_CHUNK * 16);
     while (atomic_load(&u->idle) < u->pool.min_idle) {
         uint64_t tried = 0;
         struct up_conn *c;
         if (up_pool_connect(up_balance(u, &tried), &call, call.deadline, &c) != 0)
-            return; /* requests will find out, and say so */
+            break; /* requests will find out, and say so */
         up_pool_give(c);
     }
+    b_arena_release(&call.arena);
 }

@@ -12,7 +12,7 @@ TEST(body) {
                                                     .request_id = B_LIT("r-1")});
     CHECK_SLICE(out.ptr, out.len,
                 "{\"type\":\"urn:weir:error:no_route\",\"title\":\"No such route\",\"status\":404,"
-                "\"detail\":\"no \\\"/x\\\"\\n\",\"code\":\"no_route\",\"request_id\":\"r-1\"}");
+                "\"detail\":\"no \\\"/x\\\"\\n\",\"code\":\"no_route\",\"request_id\":\"r-1\"}\n");
 }
 
 TEST(explanation_stands_in_for_a_detail) {
@@ -33,7 +33,7 @@ TEST(always_fits) {
         http_problem_write(&out, &(struct http_problem){.error = (enum http_error)e,
                                                         .detail = b_slice(worst, sizeof worst),
                                                         .request_id = b_slice(worst, sizeof worst)});
-        CHECK(!out.failed && buf[out.len - 1] == '}');
+        CHECK(!out.failed && buf[out.len - 1] == '\n');
         out = b_text_fixed(buf, sizeof buf);
         http_problem_write(&out, &(struct http_problem){.error = (enum http_error)e});
         CHECK(!out.failed);
