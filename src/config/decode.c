@@ -32,10 +32,11 @@ static bool refuse_kind(struct cfg_decoder *d, const struct cfg_option *option, 
     const char *example = option->example ? option->example : option->default_text;
     if (option->type == CFG_ENUM)
         return cfg_refuse(d, option, node, cfg_choice_reason(option, b_slice(NULL, 0), reason));
-    b_text_printf(&out, "give a%s %s", strchr("aeiou", name[0]) ? "n" : "", name);
+    const char *article = option->type == CFG_UPSTREAM_REF ? "the" : strchr("aeiou", name[0]) ? "an" : "a";
+    b_text_printf(&out, "give %s %s", article, name);
     if (example)
         b_text_printf(&out, ", such as %s", example);
-    if (node->kind == CFG_NULL)
+    if (node->kind == CFG_NULL && !(option->flags & CFG_REQUIRED))
         b_text_lit(&out, ", or leave the line out");
     reason[out.len] = 0;
     return cfg_refuse(d, option, node, reason);

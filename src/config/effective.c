@@ -10,6 +10,41 @@ struct dump {
     bool dash; /* "- " was written: the next line begins behind it */
 };
 
+/* The character at the front of s when YAML cannot hold it as it is, or would break or skip a line there, and its length
+ * to *len; else 0. */
+static unsigned special(struct b_slice s, size_t *len) {
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    *len = 1;
+    if (p[0] == 0x7f)
+        return 0x7f;
+    *len = 2;
+    if (s.len >= 2 && p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) /* C1 controls */
+        return p[1];
+    *len = 3;
+    if (s.len < 3 || (p[0] != 0xe2 && p[0] != 0xef))
+        return 0;
+    unsigned c = (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+    return c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff ? c : 0;
+}
+
+/* In double quotes: JSON's escapes, and some more. */
+static void write_string(struct b_text *out, struct b_slice s) {
+    b_text_char(out, '"');
+    for (size_t i = 0, begin = 0; i <= s.len; i++) {
+        size_t len = 0;
+        unsigned c = i < s.len ? special(b_slice_from(s, i), &len) : 0;
+        if (!c && i < s.len)
+            continue;
+        json_write_escaped(out, b_slice(s.ptr + begin, i - begin));
+        if (!c)
+            break;
+        b_text_printf(out, "\\u%04x", c);
+        i += len - 1;
+        begin = i + 1;
+    }
+    b_text_char(out, '"');
+}
+
 static void begin_line(struct dump *d) {
     for (unsigned i = 0; !d->dash && i < d->depth; i++)
         b_text_lit(d->out, "  ");
@@ -41,14 +76,14 @@ static void write_key(struct dump *d, struct b_slice key) {
     if (plain)
         b_text_slice_add(d->out, key);
     else
-        json_write_string(d->out, key);
+        write_string(d->out, key);
     b_text_char(d->out, ':');
 }
 
 /* A text as it must be written so that the environment is not put in twice: a value that came from there as its
  * variable, any other as it was written. */
 static void write_text(struct dump *d, struct b_slice text, const struct cfg_node *node) {
-    json_write_string(d->out, node && node->kind == CFG_SCALAR ? node->raw : text);
+    write_string(d->out, node && node->kind == CFG_SCALAR ? node->raw : text);
 }
 
 /* ---- raw nodes ---- */
@@ -72,14 +107,14 @@ static void write_node(struct dump *d, const struct cfg_node *node) {
     } else if (node->kind == CFG_SCALAR && is_plain(node)) {
         b_text_slice_add(d->out, node->raw);
     } else if (node->kind == CFG_SCALAR) {
-        json_write_string(d->out, node->raw);
+        write_string(d->out, node->raw);
     } else {
         b_text_char(d->out, map ? '{' : '[');
         CFG_EACH_CHILD(child, node) {
             if (child != node->first)
                 b_text_lit(d->out, ", ");
             if (map) {
-                json_write_string(d->out, child->key);
+                write_string(d->out, child->key);
                 b_text_lit(d->out, ": ");
             }
             write_node(d, child);
@@ -128,7 +163,7 @@ static void write_scalar(struct dump *d, const struct cfg_option *o, const void 
     if (o->flags & CFG_SECRET)
         b_text_lit(d->out, "\"(secret)\"");
     else if (given && given->from_env)
-        json_write_string(d->out, given->raw);
+        write_string(d->out, given->raw);
     else if (needs_quotes(o->type))
         write_text(d, text_of(o, value), given);
     else

@@ -45,6 +45,9 @@ static void keep(struct cfg_errors *e, struct cfg_error error, const struct cfg_
     char message[MESSAGE_MAX];
     int n = vsnprintf(message, sizeof message, fmt, ap);
     size_t len = n < 0 ? 0 : (size_t)n < sizeof message ? (size_t)n : sizeof message - 1;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)message[i] < 0x20 || message[i] == 0x7f)
+            message[i] = '?'; /* a text of the config must not drive a terminal */
     const char *name = file ? file->name : "";
     size_t name_len = strlen(name);
     char *block = make_room(e) ? b_alloc(B_TAG_CONFIG, len + name_len + 2) : NULL;

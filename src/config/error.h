@@ -23,7 +23,7 @@ struct cfg_error {
     enum cfg_severity severity;
     const char *file;              /* "" when it belongs to no file */
     unsigned line, column;         /* 1-based, in characters; 0 when there is no position */
-    const char *message;           /* one sentence without position, no trailing full stop, no secret */
+    const char *message;           /* one sentence without position, no control characters, no secret */
     unsigned file_index, sequence; /* for the order */
 };
 

@@ -7,7 +7,7 @@ static const struct cfg_option options[] = {
      CFG_AT(struct cfg_limits, max_header_bytes),
      .default_text = "16KiB",
      .min = CFG_KIB,
-     .max = CFG_MIB,
+     .max = 48 * CFG_KIB, /* a head is read and written through buffers of 64 KiB */
      .help = "request line and header fields together; beyond it 431"},
     {.name = "max_headers",
      .type = CFG_INT,
@@ -21,7 +21,7 @@ static const struct cfg_option options[] = {
      CFG_AT(struct cfg_limits, max_uri),
      .default_text = "8KiB",
      .min = 64,
-     .max = CFG_MIB,
+     .max = 48 * CFG_KIB,
      .help = "the request's target; beyond it 414"},
     {.name = "max_body",
      .type = CFG_SIZE,

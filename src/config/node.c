@@ -27,10 +27,7 @@ const char *cfg_text_shown(struct b_slice s, char buf[CFG_SHOWN_SIZE]) {
     size_t n = s.len < 60 ? s.len : 60;
     while (n < s.len && n > 56 && (s.ptr[n] & 0xc0) == 0x80) /* not within a character */
         n--;
-    int len = snprintf(buf, CFG_SHOWN_SIZE, "\"%.*s%s\"", (int)n, s.ptr ? s.ptr : "", n < s.len ? "..." : "");
-    for (int i = 0; i < len; i++)
-        if ((unsigned char)buf[i] < 0x20 || buf[i] == 0x7f)
-            buf[i] = '?';
+    (void)snprintf(buf, CFG_SHOWN_SIZE, "\"%.*s%s\"", (int)n, s.ptr ? s.ptr : "", n < s.len ? "..." : "");
     return buf;
 }
 

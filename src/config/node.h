@@ -57,8 +57,8 @@ struct cfg_node *cfg_tree(const struct cfg_source *sources, size_t n, cfg_env_fn
 const struct cfg_node *cfg_node_get(const struct cfg_node *node, const char *name);
 /* What it is, for messages: "a list", "a map", "empty", "a text". */
 const char *cfg_node_kind(const struct cfg_node *node);
-/* Texts for messages: in quotes, control characters replaced, cut after 60 bytes; of a node, `${NAME}` stands in place of
- * what the environment gave. Return buf. */
+/* Texts for messages: in quotes, cut after 60 bytes; of a node, `${NAME}` stands in place of what the environment gave.
+ * Return what to show, which may be buf. */
 #define CFG_SHOWN_SIZE 96
 const char *cfg_text_shown(struct b_slice text, char buf[CFG_SHOWN_SIZE]);
 const char *cfg_node_shown(const struct cfg_node *node, char buf[CFG_SHOWN_SIZE]);

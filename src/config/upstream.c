@@ -117,7 +117,7 @@ static const struct cfg_later retry_later[] = {
 
 static const struct cfg_table retry_table = {
     .name = "a retry",
-    .summary = "When an attempt fails before the upstream can have acted on it",
+    .summary = "Further attempts when one fails and may be repeated",
     .options = retry_options,
     .size = sizeof(struct cfg_retry),
     .later = retry_later,
