@@ -9,7 +9,9 @@ static const struct rt_io_ops *ops(void) {
     return rt_self()->backend->io;
 }
 
+/* What fails leaves a stream that is seen not to be attached. */
 int rt_attach(struct rt_stream *s, int fd, bool listener) {
+    *s = (struct rt_stream){.fd = -1};
     return ops()->attach(s, fd, listener);
 }
 
@@ -18,6 +20,7 @@ int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
 }
 
 int rt_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline) {
+    *s = (struct rt_stream){.fd = -1};
     return ops()->connect(s, to, deadline);
 }
 

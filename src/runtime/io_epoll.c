@@ -237,6 +237,8 @@ static ssize_t epoll_receive(struct rt_stream *s, void *buf, size_t len, rt_time
         }
         if (n < 0)
             return -errno;
+        if (n == 0 && len)
+            s->flags |= RT_STREAM_HUP; /* its event may still be under way */
         /* a short read emptied the socket: the next byte raises an edge, unless a FIN has been seen already */
         if ((size_t)n < len && !(s->flags & (RT_STREAM_HUP | RT_STREAM_ERROR)))
             s->flags &= (uint16_t)~RT_STREAM_READABLE;

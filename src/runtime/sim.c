@@ -215,7 +215,8 @@ int rt_sim_run(const struct rt_sim_config *config, void (*fn)(void *), void *arg
     if (rc == 0) {
         rc = steps(false, steps_max, rt_after(sim->start, config->max_time ? config->max_time : RT_NEVER));
         if (rc) {
-            report(rc);
+            if (!config->quiet)
+                report(rc);
             (void)steps(true, sim->result.steps + CLEAN_UP_STEPS, RT_NEVER);
         }
     }

@@ -31,6 +31,7 @@ struct rt_sim_config {
     unsigned resets;       /* receive or send: both ends see -ECONNRESET */
     unsigned connect_fail; /* connect: -ECONNREFUSED, -EHOSTUNREACH, or no answer at all */
     unsigned accept_fail;  /* accept: -EMFILE; the connection stays in the queue */
+    bool quiet;          /* a run that does not end well is not told: a test expects it */
     struct rt_sim_result *result; /* NULL, or filled at the end */
 };
 

@@ -169,7 +169,7 @@ TEST(units_and_ranges) {
         {HEAD "limits: {max_body: 1000}" TAIL,
          "w:3:20: \"max_body\" cannot be \"1000\": a size needs its unit, such as 1000B, 1000KiB or 1000MB\n"},
         {HEAD "limits: {max_header_bytes: 1B}" TAIL,
-         "w:3:28: \"max_header_bytes\" cannot be \"1B\": it lies between 1KiB and 1MiB\n"},
+         "w:3:28: \"max_header_bytes\" cannot be \"1B\": it lies between 1KiB and 48KiB\n"},
         {HEAD "workers: 0" TAIL,
          "w:3:10: \"workers\" cannot be \"0\": it lies between 1 and 256, or is auto\n"},
         {HEAD "workers: many" TAIL, "w:3:10: \"workers\" cannot be \"many\": give a whole number, or auto\n"},
