@@ -36,10 +36,10 @@ int gw_error(struct exchange *ex, enum http_error error, const char *fmt, ...) {
 
 static void add_date(struct b_text *out) {
     struct gw_worker *w = gw_worker();
-    int64_t second = rt_wall_clock() / RT_S;
-    if (second != w->date_second) {
-        http_date_format(w->date, second);
-        w->date_second = second;
+    if (rt_now() >= w->date_until) {
+        rt_time wall = rt_wall_clock();
+        http_date_format(w->date, wall / RT_S);
+        w->date_until = rt_after(rt_now(), RT_S - wall % RT_S);
     }
     b_text_lit(out, "Date: ");
     b_text_add(out, w->date, HTTP_DATE_LEN);
@@ -105,26 +105,46 @@ static void add(struct out *o, const void *p, size_t n) {
         o->iov[o->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)p, .iov_len = n};
 }
 
-/* Chunk sizes are written into `sizes`, behind the head. */
-static void add_pieces(struct exchange *ex, struct out *o, struct b_text *sizes, const struct b_slice *pieces,
-                       unsigned count, bool last) {
+/* Up to so many bytes are copied behind the head: one buffer costs the kernel less than a vector does. */
+#define COPY_MAX 8192
+
+static size_t total(const struct b_slice *pieces, unsigned count) {
+    size_t sum = 0;
+    for (unsigned i = 0; i < count; i++)
+        sum += pieces[i].len;
+    return sum;
+}
+
+static void copy_pieces(const struct exchange *ex, struct b_text *buf, const struct b_slice *pieces, unsigned count) {
     bool chunked = ex->res.body == HTTP_BODY_CHUNKED;
     for (unsigned i = 0; i < count; i++) {
         if (!pieces[i].len)
             continue;
-        ex->body_out += pieces[i].len;
+        if (chunked)
+            buf->len += h1_chunk_head(buf->ptr + buf->len, pieces[i].len);
+        b_text_slice_add(buf, pieces[i]);
+        if (chunked)
+            b_text_lit(buf, H1_CHUNK_TAIL);
+    }
+}
+
+/* Chunk sizes are written behind the head, in `buf`. */
+static void point_to_pieces(const struct exchange *ex, struct out *o, struct b_text *buf, const struct b_slice *pieces,
+                            unsigned count) {
+    bool chunked = ex->res.body == HTTP_BODY_CHUNKED;
+    for (unsigned i = 0; i < count; i++) {
+        if (!pieces[i].len)
+            continue;
         if (chunked) {
-            char *at = sizes->ptr + sizes->len;
+            char *at = buf->ptr + buf->len;
             size_t n = h1_chunk_head(at, pieces[i].len);
-            sizes->len += n;
+            buf->len += n;
             add(o, at, n);
         }
         add(o, pieces[i].ptr, pieces[i].len);
         if (chunked)
             add(o, H1_CHUNK_TAIL, 2);
     }
-    if (last && chunked)
-        add(o, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
 }
 
 static int flush(struct exchange *ex, struct out *o, bool last) {
@@ -146,13 +166,21 @@ int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, b
         int rc = write_head(ex, &buf);
         if (rc)
             return rc;
-        add(&o, buf.ptr, buf.len);
     }
-    if (has_body(ex)) {
-        if (!b_text_reserve(&buf, GW_PIECES * H1_CHUNK_HEAD_MAX))
-            return -HTTP_E_INTERNAL;
-        add_pieces(ex, &o, &buf, pieces, count, last);
-    }
+    if (!has_body(ex))
+        count = 0;
+    size_t size = total(pieces, count);
+    ex->body_out += size;
+    bool copy = size <= COPY_MAX;
+    if (!b_text_reserve(&buf, GW_PIECES * (H1_CHUNK_HEAD_MAX + 2) + (copy ? size : 0)))
+        return -HTTP_E_INTERNAL;
+    if (copy)
+        copy_pieces(ex, &buf, pieces, count);
+    add(&o, buf.ptr, buf.len);
+    if (!copy)
+        point_to_pieces(ex, &o, &buf, pieces, count);
+    if (last && ex->res.body == HTTP_BODY_CHUNKED && has_body(ex))
+        add(&o, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
     return flush(ex, &o, last);
 }
 

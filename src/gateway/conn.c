@@ -21,7 +21,7 @@ int gw_workers_init(void) {
         if (!workers[i])
             return -ENOMEM;
         b_list_init(&workers[i]->conns);
-        workers[i]->date_second = -1;
+        workers[i]->date_until = RT_NOWAIT;
     }
     return 0;
 }

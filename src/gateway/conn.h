@@ -46,7 +46,7 @@ struct gw_worker {
     struct http_field req_fields[GW_FIELDS_MAX], res_fields[GW_FIELDS_MAX];
     struct b_counter connections;
     char date[HTTP_DATE_LEN];
-    int64_t date_second;
+    rt_time date_until; /* the text above is right until then */
 };
 struct gw_worker *gw_worker(void);
 int gw_workers_init(void);

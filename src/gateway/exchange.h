@@ -66,7 +66,6 @@ struct exchange {
     struct b_slice upstream, endpoint;
     unsigned attempts;
     rt_time started, upstream_time; /* clock at the first byte; time spent on upstreams */
-    int64_t started_wall;
     const char *phase; /* what is being waited for; literal, for deadline_exceeded */
     char first_chunk[GW_ARENA_FIRST];
 };

@@ -51,7 +51,6 @@ static void begin(struct exchange *ex, struct gw_conn *c) {
     ex->conn = c;
     ex->snapshot = gw_pin(c->listener->gateway);
     ex->started = rt_clock();
-    ex->started_wall = rt_wall_clock();
     ex->call.deadline = rt_after(rt_now(), 30 * RT_S); /* until a route says otherwise */
     ex->body_done = true;
     ex->res.status = 0;

@@ -176,7 +176,6 @@ static int run(struct exchange *ex, void *state) {
     int rc = prepare(ex, s, &out);
     if (rc)
         return rc;
-    rt_time from = rt_clock();
     rc = up_start(&x, &ex->call, s->upstream, &out, gw_body_pending(ex) ? &body : NULL, gw_worker()->res_fields,
                   GW_FIELDS_MAX);
     ex->upstream = s->name;
@@ -184,10 +183,10 @@ static int run(struct exchange *ex, void *state) {
     ex->attempts = x.attempts;
     if (rc == 0)
         rc = relay(ex, &x);
-    ex->upstream_time = rt_clock() - from;
     if (rc < 0)
         rc = explain(ex, s, &x, rc);
     up_finish(&x);
+    ex->upstream_time = x.took;
     return rc;
 }
 

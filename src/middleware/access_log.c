@@ -171,9 +171,10 @@ static struct b_slice host_of(struct b_slice authority) {
 static __attribute__((noinline)) void write_line(struct exchange *ex, const struct access_log *log,
                                                  struct b_slice agent, struct b_slice referer) {
     bool answered = ex->sent != GW_SENT_NOTHING;
+    rt_time elapsed = rt_clock() - ex->started;
     struct tel_access line = {
-        .time_ns = (uint64_t)ex->started_wall,
-        .duration_ns = (uint64_t)(rt_clock() - ex->started),
+        .time_ns = (uint64_t)(rt_wall_clock() - elapsed),
+        .duration_ns = (uint64_t)elapsed,
         .upstream_ns = (uint64_t)ex->upstream_time,
         .bytes_in = ex->body_in,
         .bytes_out = ex->body_out,

@@ -413,7 +413,8 @@ void up_finish(struct up_exchange *x) {
     }
     if (x->admitted) {
         atomic_fetch_sub_explicit(&x->upstream->in_flight, 1, memory_order_relaxed);
-        tel_observe(x->upstream->metrics.duration, rt_index(), (uint64_t)(rt_clock() - x->began));
+        x->took = rt_clock() - x->began;
+        tel_observe(x->upstream->metrics.duration, rt_index(), (uint64_t)x->took);
     }
     x->admitted = false;
 }

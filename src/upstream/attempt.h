@@ -29,7 +29,7 @@ struct up_exchange {
     bool body_taken;    /* more than the first piece of the request's body has been read: no second attempt */
     bool request_whole; /* the request has been sent to its end */
     bool done;          /* the response has been read to its end */
-    rt_time began;      /* clock */
+    rt_time began, took; /* clock; the whole exchange, known after up_finish */
     const char *phase;  /* what is being waited for, literal */
     const char *why;    /* of a failure: static text for its detail, or NULL */
 };
