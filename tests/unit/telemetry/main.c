@@ -1,0 +1,12 @@
+#include "test.h"
+
+#define SUITES(X) X(ring) X(metrics) X(http_metrics) X(access_log) X(process)
+
+#define DECLARE(name) extern const struct test_case name##_tests[];
+SUITES(DECLARE)
+
+int main(int argc, char **argv) {
+#define LINE(name) {#name, name##_tests},
+    static const struct test_suite suites[] = {SUITES(LINE){0}};
+    return test_main(argc, argv, suites);
+}
