@@ -84,6 +84,7 @@ static int bad_config(struct exchange *ex, const struct cfg_errors *errors) {
     json_key(&w, B_LIT("errors"));
     write_errors(&w, errors);
     json_object_end(&w);
+    b_text_char(&t, '\n');
     return adm_answer_text(ex, 422, B_LIT("application/problem+json"), &t);
 }
 

@@ -89,6 +89,10 @@ static int read_settings(const struct gw_options *source, struct settings *out) 
     return rc;
 }
 
+static void stalled(unsigned worker, const char *what, rt_time held) {
+    B_LOG(B_WARN, "runtime", "worker %u was held for over %lld ms by: %s", worker, (long long)(held / RT_MS), what);
+}
+
 static int run_with_log(const struct gw_options *source, const struct settings *settings, bool demo) {
     static struct gateway gateway; /* large */
     struct tel_ring *ring;
@@ -102,6 +106,7 @@ static int run_with_log(const struct gw_options *source, const struct settings *
     cfg_errors_init(&serving.errors);
     if (settings->io == CFG_IO_URING)
         B_LOG(B_WARN, "cli", "io_uring is not built yet; epoll it is");
+    rt_set_stall_hook(stalled);
     rc = rt_run(&config, cli_serve, &serving);
     rt_offload_stop();
     gw_stop(&gateway);

@@ -57,10 +57,8 @@ static void choose_framing(struct exchange *ex) {
 }
 
 /* A body that has not been read yet: small rests are read after the answer, larger ones end the connection (S22). */
-#define DRAIN_MAX 65536
-
 static void decide_close(struct exchange *ex) {
-    bool unread_much = !ex->body_done && (ex->req.body != HTTP_BODY_LENGTH || ex->body_left > DRAIN_MAX ||
+    bool unread_much = !ex->body_done && (ex->req.body != HTTP_BODY_LENGTH || ex->body_left > GW_DRAIN_MAX ||
                                           (ex->req.expect_continue && !ex->continue_sent));
     struct gateway *g = ex->conn->listener->gateway;
     if (!ex->req.keep_alive || unread_much || atomic_load_explicit(&g->draining, memory_order_relaxed) ||
@@ -151,8 +149,8 @@ static int flush(struct exchange *ex, struct out *o, bool last) {
     rt_time deadline = rt_after(rt_now(), SEND_STALL);
     ssize_t n = o->count ? rt_send_lent(&ex->conn->stream, o->iov, o->count, deadline) : 0;
     if (n < 0) {
-        ex->sent = GW_SENT_BROKEN;
-        ex->close = true;
+        ex->sent = GW_SENT_HEAD; /* some of it may be out */
+        gw_abort(ex, HTTP_E_CLIENT_CLOSED);
         return -HTTP_E_CLIENT_CLOSED;
     }
     ex->sent = last ? GW_SENT_ALL : GW_SENT_HEAD;
@@ -204,6 +202,7 @@ int gw_answer(struct exchange *ex, struct b_slice body) {
 
 void gw_abort(struct exchange *ex, enum http_error why) {
     ex->error = why;
+    ex->conn->reset = ex->sent != GW_SENT_NOTHING; /* to HTTP/1.0 even a head alone would look whole */
     ex->sent = GW_SENT_BROKEN;
     ex->close = true;
     tel_refusal(rt_index(), why);

@@ -28,21 +28,29 @@ static int receive_error(ssize_t rc, const struct exchange *ex) {
     return rc == -ETIMEDOUT ? -HTTP_E_BODY_TIMEOUT : -HTTP_E_CLIENT_CLOSED;
 }
 
-/* Once the response has begun, the deadline is over and a body that still streams is governed by its stalls. */
+/* Once the response has begun, the deadline is over and a body that still streams is governed by its stalls; once it is
+ * complete, what is left of the body is read within the deadline that finish_body has set. */
 static rt_time body_deadline(const struct exchange *ex) {
     rt_time stall = rt_after(rt_now(), ex->snapshot->root->limits.body_timeout);
-    return ex->sent == GW_SENT_NOTHING ? rt_earlier(ex->call.deadline, stall) : stall;
+    return ex->sent == GW_SENT_HEAD ? stall : rt_earlier(ex->call.deadline, stall);
 }
 
 static int receive(struct exchange *ex, void *buf, size_t len, size_t *got) {
     int rc = invite(ex);
     if (rc)
         return rc;
-    ssize_t n = rt_receive(&ex->conn->stream, buf, len, body_deadline(ex));
-    if (n <= 0)
-        return receive_error(n, ex);
-    *got = (size_t)n;
-    return 0;
+    rt_time deadline = body_deadline(ex);
+    for (;;) {
+        /* the wait comes first: `buf` may be the scratch buffer, which others use meanwhile */
+        rc = rt_wait_readable(&ex->conn->stream, deadline);
+        ssize_t n = rc ? rc : rt_receive(&ex->conn->stream, buf, len, RT_NOWAIT);
+        if (n == -EAGAIN)
+            continue;
+        if (n <= 0)
+            return receive_error(n, ex);
+        *got = (size_t)n;
+        return 0;
+    }
 }
 
 static int give(struct exchange *ex, struct b_slice piece, struct b_slice *out) {

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "http/h1_parse.h"
-#include "telemetry/metrics.h"
+#include "telemetry/http_metrics.h"
 
 /* A connection that cannot get a fiber is told so and closed. */
 static const char no_fiber[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
@@ -52,25 +52,11 @@ void gw_conn_close(struct gw_conn *c, enum rt_end how) {
 
 /* --- a head that comes in --- */
 
-struct serving {
-    struct gw_conn *conn;
-    struct b_slice head;
-};
-
 static void serve_fiber(void *arg) {
-    struct serving s = *(struct serving *)arg; /* on the loop's stack, gone with the first wait */
-    gw_serve(s.conn, s.head);
-}
-
-static void start_serving(struct gw_conn *c, struct b_slice head) {
-    struct serving s = {.conn = c, .head = head};
-    c->busy = true;
-    if (rt_spawn_now("request", serve_fiber, &s) == 0)
-        return;
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)no_fiber, .iov_len = sizeof no_fiber - 1};
-    ssize_t sent = rt_send(&c->stream, &iov, 1, RT_NOWAIT);
-    (void)sent; /* best effort: the connection goes either way */
-    gw_conn_close(c, RT_END_CLOSE);
+    struct gw_conn *c = arg;
+    struct b_slice head = c->head;
+    c->head = b_slice(NULL, 0);
+    gw_serve(c, head);
 }
 
 /* Keeps the part of a head that has come. The block grows by doubling, so that a slow head costs what it has sent. */
@@ -92,6 +78,27 @@ static int keep_part(struct gw_conn *c, struct b_slice part) {
     return 0;
 }
 
+/* From the loop the new fiber runs at once, on the bytes where they lie. From a fiber (which opens or parks a connection
+ * that is readable already) it runs in its turn, when the scratch buffer is another's. */
+static void start_serving(struct gw_conn *c, struct b_slice head) {
+    c->busy = true;
+    c->head = head;
+    if (head.len && rt_fiber_self()) {
+        if (keep_part(c, head) != 0) {
+            gw_conn_close(c, RT_END_CLOSE);
+            return;
+        }
+        c->head = b_slice(c->in, c->in_len);
+    }
+    if (rt_spawn_now("request", serve_fiber, c) == 0)
+        return;
+    tel_refusal(rt_index(), HTTP_E_TOO_MANY_IN_FLIGHT);
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)no_fiber, .iov_len = sizeof no_fiber - 1};
+    ssize_t sent = rt_send(&c->stream, &iov, 1, RT_NOWAIT);
+    (void)sent; /* best effort: the connection goes either way */
+    gw_conn_close(c, RT_END_CLOSE);
+}
+
 static void park_until(struct gw_conn *c, rt_time at) {
     c->park_until = at;
     rt_park_stream(&c->stream, &c->parked, at);
@@ -101,6 +108,8 @@ static void park_until(struct gw_conn *c, rt_time at) {
 static void head_grew(struct gw_conn *c, size_t seen, struct b_slice all) {
     struct gw_snapshot *s = gw_pin(c->listener->gateway);
     enum h1_head_state state = h1_head_state(all, seen, &s->limits);
+    if (!c->head_begun)
+        c->head_begun = rt_now();
     if (!c->head_deadline)
         c->head_deadline = rt_after(rt_now(), s->root->limits.header_timeout);
     gw_unpin(s);
@@ -154,6 +163,7 @@ void gw_conn_park(struct gw_conn *c) {
     gw_unpin(s);
     if (c->in_len > c->in_at) {
         c->head_deadline = rt_after(rt_now(), header);
+        c->head_begun = rt_now();
         park_until(c, c->head_deadline);
         return;
     }

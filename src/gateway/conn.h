@@ -31,11 +31,13 @@ struct gw_conn {
     struct gw_listener *listener;
     struct net_peer peer;
     bool busy;           /* a fiber serves it */
-    bool reset;          /* it ends with a reset */
+    bool reset;          /* it ends with a reset: what went out is not whole */
     uint32_t in_len, in_at; /* unread bytes are in[in_at .. in_len) */
     uint32_t in_cap;
     char *in;            /* bytes received and not used yet; NULL mostly */
+    struct b_slice head; /* for the fiber that is being started: lent, or in `in` */
     rt_time head_deadline; /* of a head that has begun; 0: none has */
+    rt_time head_begun; /* when its first byte came, if not all at once; 0: no part of one has come */
     rt_time park_until;
 };
 
@@ -67,8 +69,8 @@ void gw_conns_close_idle(const struct gw_listener *of);
 /* Opens a listener that is not accepting yet. NULL with *rc. */
 struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin, int *rc);
 void gw_listener_put(struct gw_listener *l);
-/* Starts accepting on all workers; stops, closes the socket and the idle connections, and gives its reference back.
- * From a fiber. */
+/* Starts accepting on all workers (may be called again when it failed on some); stops, closes the socket and the idle
+ * connections, and gives its reference back. From a fiber. */
 int gw_listener_start(struct gw_listener *l) __attribute__((warn_unused_result));
 void gw_listener_stop(struct gw_listener *l);
 /* The address of a config as one for sockets. 0 or negative errno. */
@@ -76,9 +78,11 @@ int gw_sockaddr(const struct cfg_addr *conf, struct rt_sockaddr *out);
 
 /* --- serve.c --- */
 
-/* The life of the requests on a connection whose first head lies in `head`, lent (empty: it did not come in time). The
- * fiber's last call: the connection is parked or closed when it returns. */
+/* The life of the requests on a connection whose first head lies in `head`, lent or in c->in (empty: it did not come in
+ * time). The fiber's last call: the connection is parked or closed when it returns. */
 void gw_serve(struct gw_conn *c, struct b_slice head);
+/* Bytes of a request's body that are read after the answer, so that the connection can go on. */
+#define GW_DRAIN_MAX 65536
 /* linger.c: ends a connection after its last answer; from its fiber. */
 void gw_linger(struct gw_conn *c);
 

@@ -49,11 +49,13 @@ static void reap_fiber(void *arg) {
     struct gateway *g = arg;
     bool left = true;
     while (left && rt_sleep_until(rt_after(rt_now(), 50 * RT_MS)) == 0) {
-        if (atomic_exchange(&g->reload_busy, true))
-            continue;
-        free_retired(g);
-        left = g->retired != NULL;
-        atomic_store(&g->reload_busy, false);
+        atomic_fetch_add(&g->reapers_busy, 1);
+        if (!atomic_exchange(&g->reload_busy, true)) {
+            free_retired(g);
+            left = g->retired != NULL;
+            atomic_store(&g->reload_busy, false);
+        }
+        atomic_fetch_sub(&g->reapers_busy, 1);
     }
 }
 
@@ -129,11 +131,24 @@ static void close_fresh(struct b_list *fresh) {
     }
 }
 
+#define START_TRIES 100
+
+/* Memory may be short for a moment; a worker that accepts nothing would be deaf for good. */
+static int start_listener(struct gw_listener *l) {
+    int rc = gw_listener_start(l);
+    for (int i = 1; rc && i < START_TRIES; i++) {
+        if (rt_sleep_until(rt_after(rt_now(), 10 * RT_MS)) != 0)
+            break;
+        rc = gw_listener_start(l);
+    }
+    return rc;
+}
+
 static void start_listeners(struct gateway *g, struct b_list *fresh) {
     for (struct b_list *n; (n = b_list_pop_front(fresh));) {
         struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
         b_list_push_back(&g->listeners, &l->link);
-        int rc = gw_listener_start(l);
+        int rc = start_listener(l);
         if (rc)
             B_LOG(B_ERROR, "gateway", "%s is not served by every worker: %s", l->text, strerror(-rc));
     }
@@ -202,10 +217,17 @@ int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_err
     return 0;
 }
 
+/* What a running process cannot change. */
+static void warn_of_fixed(const struct cfg_root *old, const struct cfg_root *new) {
+    if (old->workers != new->workers || old->io != new->io || old->log.format != new->log.format)
+        B_LOG(B_WARN, "gateway", "`workers`, `io` and `log.format` take effect with the next start");
+}
+
 static int reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
     struct gw_snapshot *old = atomic_load(&g->snapshot), *s = gw_build(g, g->options, errors);
     if (!s)
         return -EINVAL;
+    warn_of_fixed(old->root, s->root);
     if (changes)
         gw_write_changes(changes, old, s);
     int rc = swap(g, s, errors);
@@ -220,8 +242,16 @@ static int reload(struct gateway *g, struct cfg_errors *errors, struct b_text *c
     return 0;
 }
 
+/* Waits for a reaper, but not for another reload. */
+static bool take_turn(struct gateway *g) {
+    while (atomic_exchange(&g->reload_busy, true))
+        if (!atomic_load(&g->reapers_busy) || g->leaving || rt_sleep_until(rt_after(rt_now(), RT_MS)) != 0)
+            return false;
+    return true;
+}
+
 int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
-    if (atomic_exchange(&g->reload_busy, true))
+    if (!take_turn(g))
         return -EBUSY;
     rt_cancel_off(); /* a reload that has begun is finished: the client that asked for it may leave */
     int rc = reload(g, errors, changes);
@@ -237,6 +267,17 @@ int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *chang
 
 /* --- leaving --- */
 
+/* No reload begins any more, and one that runs is awaited: from here on the listeners are ours to stop. */
+static void end_reloads(struct gateway *g) {
+    rt_cancel_off(); /* a reload is over soon */
+    while (!g->leaving && atomic_exchange(&g->reload_busy, true)) {
+        int rc = rt_sleep_until(rt_after(rt_now(), 5 * RT_MS));
+        (void)rc;
+    }
+    g->leaving = true;
+    rt_cancel_on();
+}
+
 static void close_idle(void *arg) {
     (void)arg;
     gw_conns_close_idle(NULL);
@@ -244,6 +285,7 @@ static void close_idle(void *arg) {
 
 void gw_drain(struct gateway *g, rt_time deadline) {
     atomic_store(&g->draining, true); /* readyz says so from now on */
+    end_reloads(g);
     B_LIST_EACH(n, &g->listeners) {
         struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
         if (!l->admin)
@@ -266,6 +308,7 @@ static void close_dns(void *arg) {
 
 void gw_quiet(struct gateway *g) {
     atomic_store(&g->draining, true);
+    end_reloads(g);
     B_LIST_EACH(n, &g->listeners) gw_listener_stop(B_CONTAINER(n, struct gw_listener, link));
     up_registry_close(g->upstreams);
     int rc = rt_on_all_workers("close dns", close_dns, NULL);

@@ -73,7 +73,9 @@ struct gateway {
     _Atomic uint64_t connections;
     _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
     _Atomic bool draining;
-    _Atomic bool reload_busy;
+    _Atomic bool reload_busy;      /* held by a reload, or for a moment by a reaper; for good once `leaving` */
+    _Atomic unsigned reapers_busy; /* reapers that hold it, or are about to try */
+    _Atomic bool leaving; /* reloads are over for good */
     _Atomic bool reload_ok; /* the last reload */
     _Atomic int64_t reload_time; /* wall clock, ns */
     rt_time started;
@@ -83,8 +85,8 @@ struct gateway {
  * errors. */
 int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors);
 /* Loads the config again and swaps the snapshot once all of it is good; every worker serves it when this returns. From
- * a fiber of any worker. 0; -EINVAL with errors (nothing changed); -EBUSY while another reload runs. `changes` (may be
- * NULL) gets a JSON object that says what differs. */
+ * a fiber of any worker. 0; -EINVAL with errors (nothing changed); -EBUSY while another reload runs, or when the process
+ * is leaving. `changes` (may be NULL) gets a JSON object that says what differs. */
 int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes);
 /* Stops taking new work: readyz turns 503 first, listeners close, idle connections close, requests in flight are
  * finished until the deadline. */

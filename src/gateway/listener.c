@@ -98,23 +98,24 @@ static void place(struct gw_listener *l, int fd, const struct net_peer *peer) {
     rt_post(rt_worker(to), &g->msg);
 }
 
-/* True when there is room for one more connection, which is then counted. */
-static bool admit(struct gw_listener *l) {
-    struct gateway *g = l->gateway;
-    if (l->admin)
-        return true;
+static uint64_t most_connections(struct gateway *g) {
     struct gw_snapshot *s = gw_pin(g);
     uint64_t most = (uint64_t)s->root->limits.max_connections;
     gw_unpin(s);
-    if (atomic_fetch_add(&g->connections, 1) < most)
+    return most;
+}
+
+static bool room(struct gw_listener *l) {
+    return l->admin || atomic_load(&l->gateway->connections) < most_connections(l->gateway);
+}
+
+/* Counts one more connection if there is room. */
+static bool admit(struct gw_listener *l) {
+    struct gateway *g = l->gateway;
+    if (l->admin || atomic_fetch_add(&g->connections, 1) < most_connections(g))
         return true;
     atomic_fetch_sub(&g->connections, 1);
     return false;
-}
-
-static void release(struct gw_listener *l) {
-    if (!l->admin)
-        atomic_fetch_sub(&l->gateway->connections, 1);
 }
 
 /* At the limit of connections (or of descriptors) nothing is accepted; who comes waits in the backlog. */
@@ -127,21 +128,23 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
     for (;;) {
         struct rt_sockaddr from;
         struct net_peer peer;
-        while (!admit(l))
+        while (!room(l))
             if (wait_for_room() != 0)
                 return;
         int fd = rt_accept(stream, &from, RT_NEVER);
-        if (fd == -ECANCELED || (fd < 0 && rt_cancelled())) {
-            release(l);
+        if (fd == -ECANCELED || (fd < 0 && rt_cancelled()))
             return;
-        }
         if (fd < 0) {
-            release(l);
             B_LOG(B_WARN, "gateway", "cannot accept on %s: %s; trying again", l->text, strerror(-fd));
             if (rt_sleep_until(rt_after(rt_now(), 100 * RT_MS)) != 0)
                 return;
             continue;
         }
+        while (!admit(l)) /* another worker took the last place meanwhile: this client waits for the next one */
+            if (wait_for_room() != 0) {
+                rt_close_handle(fd);
+                return;
+            }
         net_peer_from(&peer, &from);
         atomic_fetch_add(&l->refs, 1);
         place(l, fd, &peer);
@@ -158,6 +161,8 @@ static void accept_fiber(void *arg) {
 static void start_here(void *arg) {
     struct gw_listener *l = arg;
     struct gw_accepting *a = &l->accepting[rt_index()];
+    if (a->running)
+        return; /* a second try, for the sake of another worker */
     rt_scope_init(&a->scope);
     if (rt_attach(&a->stream, l->fd, true) != 0)
         return;

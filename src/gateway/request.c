@@ -66,7 +66,8 @@ static rt_time grpc_timeout(struct b_slice text) {
     const char *unit = text.len > 1 && text.len < 10 ? strchr(units, text.ptr[text.len - 1]) : NULL;
     if (!unit || !*unit || !b_parse_u64(b_slice(text.ptr, text.len - 1), &n))
         return RT_NEVER;
-    return (rt_time)n * sizes[unit - units];
+    rt_time left;
+    return __builtin_mul_overflow((rt_time)n, sizes[unit - units], &left) ? RT_NEVER : left; /* 99999999H */
 }
 
 int gw_shorten_deadline(struct exchange *ex) {

@@ -4,6 +4,7 @@
 
 /* Segments of a pattern; what is deeper in a path can only be matched by a star. */
 #define DEPTH_MAX 24
+#define ALLOW_MAX 512 /* bytes of an Allow value; what does not fit is left out */
 
 /* A node stands for a prefix of segments. Children: literal ones in a list (few; compared by bytes), one for a
  * parameter, and the route of a trailing `*` that begins here. */
@@ -88,7 +89,15 @@ static bool methods_overlap(const struct gw_route *a, const struct gw_route *b) 
     return false;
 }
 
-/* Adds a route at its place, those with a list of methods before the one that takes all. */
+static bool names(const struct gw_route *route, struct b_slice method) {
+    CFG_EACH(const struct cfg_text, m, route->method_names)
+        if (b_slice_eq(m->text, method))
+            return true;
+    return false;
+}
+
+/* Adds a route at its place: first the one that names HEAD, which others take along with GET, then those with a list of
+ * methods, then the one that takes all. */
 static int add_leaf(struct gw_router *r, struct leaf **at, const struct gw_route *route, struct cfg_errors *errors) {
     for (struct leaf *l = *at; l; l = l->next)
         if (methods_overlap(l->route, route)) {
@@ -98,7 +107,8 @@ static int add_leaf(struct gw_router *r, struct leaf **at, const struct gw_route
                                 "host or methods, or remove one of them",
                                 first->line, B_FMT(l->route->pattern));
         }
-    while (*at && (*at)->route->method_names)
+    bool first = route->method_names && names(route, B_LIT("HEAD"));
+    while (!first && *at && (*at)->route->method_names)
         at = &(*at)->next;
     struct leaf *l = b_arena_alloc(r->arena, sizeof *l);
     if (!l)
@@ -117,7 +127,7 @@ static int add_route(struct gw_router *r, const struct gw_route *route, struct c
         depth += rest.ptr[i] == '/';
     if (depth + 2 >= DEPTH_MAX)
         return cfg_error_at(errors, route->conf->match.head.node, "a path has at most %d segments; end it with * instead",
-                            DEPTH_MAX - 3);
+                            DEPTH_MAX - 2);
     while (n && b_slice_next(&rest, '/', &segment)) {
         if (b_slice_eq(segment, B_LIT("*")))
             return add_leaf(r, &n->star, route, errors);
@@ -159,10 +169,7 @@ static bool takes(const struct gw_route *route, const struct search *s) {
         return true;
     if (s->method != HTTP_METHOD_OTHER)
         return route->methods >> s->method & 1;
-    CFG_EACH(const struct cfg_text, m, route->method_names)
-        if (b_slice_eq(m->text, s->method_text))
-            return true;
-    return false;
+    return names(route, s->method_text);
 }
 
 static bool pick(struct search *s, struct leaf *leaves) {
@@ -237,14 +244,26 @@ static bool walk(const struct node *root, struct b_slice path, struct search *s)
     }
 }
 
+static void allow(struct b_text *t, struct b_slice method) {
+    struct b_slice rest = b_text_slice(t), listed;
+    while (http_list_next(&rest, &listed))
+        if (b_slice_eq(listed, method))
+            return;
+    if (method.len + 2 <= t->cap - t->len)
+        b_text_printf(t, "%s%.*s", t->len ? ", " : "", B_FMT(method));
+}
+
 static void write_allow(struct search *s, struct b_arena *arena) {
-    struct b_text t = b_text_fixed(b_arena_alloc(arena, 256), 256);
+    struct b_text t = b_text_fixed(b_arena_alloc(arena, ALLOW_MAX), ALLOW_MAX);
     if (!t.ptr)
         return;
     for (unsigned i = 0; i < s->known_count; i++)
         for (struct leaf *l = s->known[i]; l; l = l->next)
-            CFG_EACH(const struct cfg_text, m, l->route->method_names)
-                b_text_printf(&t, "%s%.*s", t.len ? ", " : "", B_FMT(m->text));
+            CFG_EACH(const struct cfg_text, m, l->route->method_names) {
+                allow(&t, m->text);
+                if (b_slice_eq(m->text, B_LIT("GET")))
+                    allow(&t, B_LIT("HEAD"));
+            }
     s->out->allow = b_text_slice(&t);
 }
 

@@ -1,5 +1,5 @@
 /* Host, method and path to a route. Built once per snapshot; a lookup walks the path's segments, allocates nothing.
- * The most specific wins: a named host before any host, a listener's own before all listeners', then segment by segment
+ * The most specific wins: routes of one listener before those of all listeners, a named host before any host, then segment by segment
  * a literal before `{name}` before a trailing `*`. */
 #ifndef GATEWAY_ROUTER_H
 #define GATEWAY_ROUTER_H

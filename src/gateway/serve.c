@@ -33,13 +33,19 @@ static bool serve_one(struct gw_conn *c, struct b_slice head) {
     return !ex.close;
 }
 
+/* Requests that lie ready on one connection are served in a row; then the worker's others have their turn. */
+#define IN_A_ROW 16
+
 void gw_serve(struct gw_conn *c, struct b_slice head) {
-    do
+    unsigned served = 0;
+    do {
         if (!serve_one(c, head)) {
             gw_linger(c);
             return;
         }
-    while (next_head(c, &head));
+        if (++served % IN_A_ROW == 0)
+            (void)rt_yield(); /* when it is cancelled, the next request's waits find out */
+    } while (next_head(c, &head));
 }
 
 /* --- begin and end --- */
@@ -50,7 +56,8 @@ static void begin(struct exchange *ex, struct gw_conn *c) {
     b_arena_init(&ex->call.arena, B_TAG_REQUESTS, rt_chunks(), ex->first_chunk, sizeof ex->first_chunk, GW_ARENA_MAX);
     ex->conn = c;
     ex->snapshot = gw_pin(c->listener->gateway);
-    ex->started = rt_clock();
+    ex->started = c->head_begun ? c->head_begun : rt_clock(); /* the first byte counts */
+    c->head_begun = 0;
     ex->call.deadline = rt_after(rt_now(), 30 * RT_S); /* until a route says otherwise */
     ex->body_done = true;
     ex->res.status = 0;
@@ -133,6 +140,7 @@ static int read_head(struct exchange *ex, struct b_slice head) {
     if (!head.len) {
         ex->close = true;
         c->in_len = c->in_at = 0;
+        keep_wreck(ex);
         return -HTTP_E_HEADER_TIMEOUT;
     }
     ssize_t n = h1_parse_request(head, limits, gw_worker()->req_fields, GW_FIELDS_MAX, &ex->call.arena, &ex->req);
@@ -183,7 +191,7 @@ static int find_route(struct exchange *ex) {
         ex->params[i] = m.params[i];
     if (ex->req.body == HTTP_BODY_LENGTH && ex->req.content_length > m.route->max_body)
         return -HTTP_E_BODY_TOO_LARGE;
-    ex->call.deadline = rt_after(rt_now(), m.route->deadline);
+    ex->call.deadline = rt_after(ex->started, m.route->deadline);
     return gw_shorten_deadline(ex);
 }
 
@@ -195,7 +203,10 @@ static void refuse(struct exchange *ex, enum http_error why) {
 
 /* --- after the answer --- */
 
-/* The rest of a body that nobody read is read here, if it is small; the next request begins behind it. */
+#define DRAIN_TIME RT_S
+
+/* The rest of a body that nobody read is read here, if it is small and comes soon (S22); the next request begins behind
+ * it. */
 static void finish_body(struct exchange *ex) {
     struct b_slice piece;
     uint64_t drained = 0;
@@ -203,16 +214,16 @@ static void finish_body(struct exchange *ex) {
         if (ex->error != HTTP_E_CLIENT_CLOSED)
             B_LOG(B_ERROR, "gateway", "a handler of %.*s left its answer unfinished", B_FMT(ex->req.target));
         ex->close = true;
+        ex->conn->reset = ex->sent == GW_SENT_HEAD;
     }
     if (ex->sent == GW_SENT_BROKEN)
         ex->close = true;
     ex->continue_sent = true; /* too late to invite one */
+    ex->call.deadline = rt_after(rt_now(), DRAIN_TIME);
     while (!ex->close && !ex->body_done) {
-        if (gw_read_body(ex, &piece) < 0 || (drained += piece.len) > 65536)
+        if (gw_read_body(ex, &piece) < 0 || (drained += piece.len) > GW_DRAIN_MAX)
             ex->close = true;
     }
-    if (ex->sent == GW_SENT_BROKEN && ex->body_out)
-        ex->conn->reset = true;
 }
 
 static void record(struct exchange *ex) {

@@ -90,14 +90,21 @@ static struct b_slice stripped(struct b_slice path, struct b_slice prefix) {
 
 /* The client's own words about where it comes from count only when it is a trusted proxy (P06). */
 static int forwarded_for(struct exchange *ex, struct http_fields *f) {
-    char text[NET_PEER_TEXT];
     struct b_arena *a = &ex->call.arena;
-    struct b_slice peer = b_slice(text, net_peer_format_ip(gw_peer(ex), text));
-    struct b_slice before = http_fields_value(f, HTTP_FIELD_X_FORWARDED_FOR);
-    if (!before.len)
-        return http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_FOR, b_arena_copy(a, peer));
-    const char *both = b_arena_printf(a, "%.*s, %.*s", B_FMT(before), B_FMT(peer));
-    return http_fields_set_id(a, f, HTTP_FIELD_X_FORWARDED_FOR, b_slice_cstr(both));
+    size_t room = NET_PEER_TEXT;
+    for (struct http_field *x = NULL; (x = http_fields_next(f, HTTP_FIELD_X_FORWARDED_FOR, x));)
+        room += x->value_len + 2u;
+    struct b_text all = b_text_fixed(b_arena_alloc(a, room), room);
+    if (!all.ptr)
+        return -ENOMEM;
+    /* a proxy may have added a line of its own below the client's: all of them count, in their order */
+    for (struct http_field *x = NULL; (x = http_fields_next(f, HTTP_FIELD_X_FORWARDED_FOR, x));) {
+        b_text_slice_add(&all, http_field_value(x));
+        if (x->value_len)
+            b_text_lit(&all, ", ");
+    }
+    all.len += net_peer_format_ip(gw_peer(ex), all.ptr + all.len);
+    return http_fields_set_id(a, f, HTTP_FIELD_X_FORWARDED_FOR, b_text_slice(&all));
 }
 
 static int forwarded(struct exchange *ex, struct http_request *r) {
@@ -138,6 +145,7 @@ static int read_body(void *arg, struct b_slice *piece) {
 
 static int relay(struct exchange *ex, struct up_exchange *x) {
     struct b_slice pieces[UP_PIECES];
+    rt_time stall = ex->snapshot->root->limits.body_timeout; /* the upstream's timeout ends with the head */
     ex->res = x->res;
     http_fields_strip_hop(&ex->res.fields);
     int n = up_read_ready(x, pieces);
@@ -151,7 +159,7 @@ static int relay(struct exchange *ex, struct up_exchange *x) {
         int rc = gw_send(ex, pieces, (unsigned)n, x->done);
         if (rc || x->done)
             return rc;
-        n = up_read(x, pieces, rt_after(rt_now(), x->upstream->timeout));
+        n = up_read(x, pieces, rt_after(rt_now(), stall));
     }
 }
 

@@ -28,7 +28,7 @@ struct rt_fiber {
     const char *name; /* static text: what this fiber does, for the watchdog and /debug/fibers */
     int result;       /* what the current wait returns */
     uint8_t state;
-    bool cancelled;     /* sticky: every cancellable wait from now on returns -ECANCELED */
+    bool cancelled;        /* sticky: every cancellable wait from now on returns -ECANCELED */
     uint8_t uncancellable; /* depth of rt_cancel_off */
     void *asan_fake_stack, *tsan_fiber;
 };

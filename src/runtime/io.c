@@ -83,9 +83,7 @@ static char *copy_of(const struct iovec *iov, int n, size_t len) {
 ssize_t rt_send_lent(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) {
     size_t all = total(iov, n);
     ssize_t sent = rt_send(s, iov, n, RT_NOWAIT);
-    if (sent == (ssize_t)all)
-        return sent;
-    if (sent < 0 && sent != -EAGAIN)
+    if (sent == (ssize_t)all || deadline == RT_NOWAIT || (sent < 0 && sent != -EAGAIN))
         return sent;
     /* the back end has moved the iovecs past what went */
     size_t left = total(iov, n);

@@ -42,7 +42,7 @@ struct rt_stream {
 enum {
     RT_STREAM_READABLE = 1, /* a read is worth trying */
     RT_STREAM_WRITABLE = 2,
-    RT_STREAM_HUP = 4,   /* the peer has finished sending (a FIN that came with data raises no second event) */
+    RT_STREAM_HUP = 4, /* the peer has finished sending (a FIN that came with data raises no second event) */
     RT_STREAM_ERROR = 8, /* the socket has an error, or is closed both ways */
     RT_STREAM_LISTENER = 16,
 };
@@ -51,7 +51,7 @@ enum {
  * (0), or the deadline has come (-ETIMEDOUT); the stream is no longer parked then. */
 struct rt_parked {
     void (*fn)(struct rt_parked *, int result);
-    struct rt_timer timer;        /* the back end's, as is the next */
+    struct rt_timer timer; /* the back end's, as is the next */
     struct rt_stream *timer_stream;
 };
 
@@ -63,11 +63,11 @@ struct rt_wait {
 };
 
 enum rt_end {
-    RT_END_CLOSE,    /* close: what was sent is still delivered. A listener that other workers share is detached
+    RT_END_CLOSE, /* close: what was sent is still delivered. A listener that other workers share is detached
                       * instead, and closed by the last with rt_close_handle */
-    RT_END_RESET,    /* close and drop what is unsent; the peer sees a reset */
-    RT_END_WRITING,  /* half-close: nothing more will be sent; the stream stays attached */
-    RT_END_DETACH,   /* give the handle back unclosed, for another worker's rt_attach */
+    RT_END_RESET, /* close and drop what is unsent; the peer sees a reset */
+    RT_END_WRITING, /* half-close: nothing more will be sent; the stream stays attached */
+    RT_END_DETACH,  /* give the handle back unclosed, for another worker's rt_attach */
 };
 
 /* A back end's operations. All run on the stream's own worker; those with a deadline are called from a fiber, or with
@@ -121,11 +121,14 @@ extern const struct rt_backend rt_epoll;
 
 /* The operations, on the current worker's back end. */
 int rt_attach(struct rt_stream *s, int fd, bool listener) __attribute__((warn_unused_result));
-int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) __attribute__((warn_unused_result));
+int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline)
+    __attribute__((warn_unused_result));
 int rt_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline)
     __attribute__((warn_unused_result));
-ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline) __attribute__((warn_unused_result));
-ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) __attribute__((warn_unused_result));
+ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline)
+    __attribute__((warn_unused_result));
+ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline)
+    __attribute__((warn_unused_result));
 int rt_wait_fd(int fd, int events, rt_time deadline) __attribute__((warn_unused_result));
 int rt_wait_any(struct rt_wait *waits, int n, rt_time deadline) __attribute__((warn_unused_result));
 void rt_park_stream(struct rt_stream *s, struct rt_parked *p, rt_time deadline);
@@ -136,7 +139,7 @@ void rt_close_handle(int fd);
 /* Waits until a read will not block: 0 or negative errno. Holds no buffer meanwhile. */
 int rt_wait_readable(struct rt_stream *s, rt_time deadline) __attribute__((warn_unused_result));
 /* Sends bytes that are only lent (from a scratch buffer): what does not go at once is copied before waiting. The
- * count of all bytes, or negative errno. */
+ * count of all bytes, or negative errno; with RT_NOWAIT as rt_send. */
 ssize_t rt_send_lent(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline)
     __attribute__((warn_unused_result));
 static inline bool rt_is_attached(const struct rt_stream *s) {

@@ -145,7 +145,8 @@ static void forget(struct rt_stream *s) {
 
 static int epoll_attach(struct rt_stream *s, int fd, bool listener) {
     struct epoll_state *st = state();
-    uint32_t events = listener ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    uint32_t events =
+        listener ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     struct epoll_event e = {.events = events, .data.ptr = s};
     *s = (struct rt_stream){.worker = rt_self(), .fd = fd};
     /* bytes that are there already raise the first edge */
@@ -154,6 +155,24 @@ static int epoll_attach(struct rt_stream *s, int fd, bool listener) {
         return 0;
     s->worker = NULL;
     return -errno;
+}
+
+/* What went wrong with the next connection, not with the listener (accept(2)): the one after it may be good. */
+static bool is_connections_error(int error) {
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case EPERM: return true;
+    default: return false;
+    }
 }
 
 static int epoll_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
@@ -176,7 +195,7 @@ static int epoll_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time d
         }
         if (errno == EAGAIN)
             s->flags &= (uint16_t)~RT_STREAM_READABLE;
-        else if (errno != EINTR && errno != ECONNABORTED)
+        else if (!is_connections_error(errno))
             return -errno;
     }
 }
@@ -184,7 +203,7 @@ static int epoll_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time d
 static int finish_connect(struct rt_stream *s, rt_time deadline) {
     int rc = 0, err = 0;
     socklen_t len = sizeof err;
-    s->flags &= (uint16_t)~(RT_STREAM_WRITABLE | RT_STREAM_READABLE);
+    s->flags &= (uint16_t) ~(RT_STREAM_WRITABLE | RT_STREAM_READABLE);
     while (rc == 0 && !(s->flags & RT_STREAM_WRITABLE))
         rc = rt_ready_write(s, deadline);
     if (rc == 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)

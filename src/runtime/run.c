@@ -1,3 +1,4 @@
+/* A run: its workers and their threads, from start to stop. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -61,7 +62,7 @@ static void stop_worker(struct rt_msg *m) {
     struct rt_worker *w = rt_self();
     (void)m;
     w->stopping = true;
-    (void)rt_worker_stop(w);
+    (void)rt_worker_stop(w); /* at once: what is posted after this message finds the worker stopping */
 }
 
 static void main_fiber(void *arg) {
@@ -208,8 +209,7 @@ static void one_start(struct rt_msg *m) {
 }
 
 int rt_on_all_workers(const char *name, void (*fn)(void *), void *arg) {
-    struct everywhere *all =
-        b_zalloc(B_TAG_RUNTIME, sizeof *all + rt_worker_count() * sizeof all->each[0]);
+    struct everywhere *all = b_zalloc(B_TAG_RUNTIME, sizeof *all + rt_worker_count() * sizeof all->each[0]);
     if (!all)
         return -ENOMEM;
     all->waiter = rt_fiber_self();

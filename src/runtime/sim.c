@@ -69,8 +69,8 @@ static uint64_t log_clock(void) {
 }
 
 static void close_handle(int fd) {
-    struct sim_end *e = rt_sim_end_of(fd);
-    struct sim_listener *l = rt_sim_listener_of(fd);
+    struct rt_sim_end *e = rt_sim_end_of(fd);
+    struct rt_sim_listener *l = rt_sim_listener_of(fd);
     if (e)
         rt_sim_end_close(e, false);
     else if (l)
@@ -165,10 +165,12 @@ static int steps(bool failed, uint64_t steps_end, rt_time time_end) {
 static void report(int rc) {
     static const char *const states[] = {"ready", "running", "parked", "done"};
     rt_time elapsed = rt_sim_now.now - rt_sim_now.start;
-    fprintf(stderr, "sim: seed %" PRIu64 ": %s after %" PRIu64 " steps, %.6f s; %s; WEIR_SEED=%" PRIu64 " replays it\n",
-            rt_sim_now.config->seed, rc == -EDEADLK ? "nobody can run" : "limit reached", rt_sim_now.result.steps,
-            (double)elapsed / RT_S, run.returned ? "fibers do not end" : "the main fiber has not returned",
-            rt_sim_now.config->seed);
+    fprintf(stderr,
+            "sim: seed %" PRIu64 ": %s after %" PRIu64 " steps, %.6f s; %s; WEIR_SEED=%" PRIu64
+            " replays it\n",
+            rt_sim_now.config->seed, rc == -EDEADLK ? "nobody can run" : "limit reached",
+            rt_sim_now.result.steps, (double)elapsed / RT_S,
+            run.returned ? "fibers do not end" : "the main fiber has not returned", rt_sim_now.config->seed);
     for (unsigned i = 0; i < rt_sim_now.workers; i++) {
         B_LIST_EACH(n, &rt_sim_now.list[i]->root.children) {
             struct rt_fiber *f = B_CONTAINER(n, struct rt_fiber, sibling);

@@ -28,10 +28,10 @@ struct rt_sim_config {
     rt_time delay_max;   /* the longest a chunk travels; 0: drawn from the seed, up to 20 ms */
     size_t buffer_bytes; /* room of a connection, each way; 0: drawn for each one, 1 byte to 64 KiB */
     /* Failures, in so many of a thousand operations. */
-    unsigned resets;       /* receive or send: both ends see -ECONNRESET */
-    unsigned connect_fail; /* connect: -ECONNREFUSED, -EHOSTUNREACH, or no answer at all */
-    unsigned accept_fail;  /* accept: -EMFILE; the connection stays in the queue */
-    bool quiet;          /* a run that does not end well is not told: a test expects it */
+    unsigned resets;              /* receive or send: both ends see -ECONNRESET */
+    unsigned connect_fail;        /* connect: -ECONNREFUSED, -EHOSTUNREACH, or no answer at all */
+    unsigned accept_fail;         /* accept: -EMFILE; the connection stays in the queue */
+    bool quiet;                   /* a run that does not end well is not told: a test expects it */
     struct rt_sim_result *result; /* NULL, or filled at the end */
 };
 
@@ -40,7 +40,8 @@ extern const struct rt_backend rt_sim;
 /* Like rt_run. 0; -EDEADLK when nobody could run any more, and -ETIME when a limit was reached, before fn had returned
  * and all fibers were gone: these are told on stderr with the seed. Then what is left is cancelled, so that clean-up
  * still runs. */
-int rt_sim_run(const struct rt_sim_config *config, void (*fn)(void *), void *arg) __attribute__((warn_unused_result));
+int rt_sim_run(const struct rt_sim_config *config, void (*fn)(void *), void *arg)
+    __attribute__((warn_unused_result));
 
 /* WEIR_SEED of the environment, or what is given. */
 uint64_t rt_sim_seed(uint64_t otherwise);

@@ -10,18 +10,18 @@
 #include "runtime/sim.h"
 #include "runtime/worker.h"
 
-struct sim_conn;
+struct rt_sim_conn;
 
 /* Where events come from: an end, or one worker's view of a listener. */
-struct sim_source {
+struct rt_sim_source {
     struct b_list link; /* on the worker's list while events are pending */
     struct rt_stream *stream;
     unsigned events; /* RT_STREAM_* */
 };
 
-struct sim_end {
-    struct sim_source source;
-    struct sim_conn *conn;
+struct rt_sim_end {
+    struct rt_sim_source source;
+    struct rt_sim_conn *conn;
     int handle; /* 0: still in the accept queue, or closed */
     bool open;
     bool established, finished, reset; /* connected; a FIN has come; a RST has come */
@@ -35,41 +35,41 @@ struct sim_end {
     size_t cap, start, held, arrived, used;
 };
 
-struct sim_conn {
-    struct sim_end end[2]; /* who connected; who accepted */
-    struct b_list queued;  /* on a listener's queue */
+struct rt_sim_conn {
+    struct rt_sim_end end[2]; /* who connected; who accepted */
+    struct b_list queued;     /* on a listener's queue */
     struct rt_sockaddr to;
     uint16_t port; /* of who connected */
     unsigned refs; /* open ends and deliveries */
 };
 
 /* A listener as one worker sees it. */
-struct sim_attachment {
-    struct sim_source source;
+struct rt_sim_attachment {
+    struct rt_sim_source source;
     struct b_list link; /* on the listener's list */
 };
 
-struct sim_listener {
+struct rt_sim_listener {
     struct rt_sockaddr at;
     struct b_list queue, attachments;
     int handle, backlog, length;
 };
 
-enum sim_kind { SIM_DATA, SIM_ROOM, SIM_FIN, SIM_RESET, SIM_OPEN, SIM_OPENED };
+enum rt_sim_kind { RT_SIM_DATA, RT_SIM_ROOM, RT_SIM_FIN, RT_SIM_RESET, RT_SIM_OPEN, RT_SIM_OPENED };
 
-struct sim_delivery {
+struct rt_sim_delivery {
     rt_time at;
     uint64_t number; /* of two at the same time the older one comes first */
-    struct sim_conn *conn;
-    uint8_t to; /* the index of the end; for SIM_OPEN that of who connects */
+    struct rt_sim_conn *conn;
+    uint8_t to; /* the index of the end; for RT_SIM_OPEN that of who connects */
     uint8_t kind;
-    size_t bytes; /* or, for SIM_OPENED, the error */
+    size_t bytes; /* or, for RT_SIM_OPENED, the error */
 };
 
 /* A handle's socket: one of the two, or neither when it is free. */
-struct sim_handle {
-    struct sim_end *end;
-    struct sim_listener *listener;
+struct rt_sim_handle {
+    struct rt_sim_end *end;
+    struct rt_sim_listener *listener;
 };
 
 struct rt_sim {
@@ -79,9 +79,9 @@ struct rt_sim {
     unsigned workers;
     struct rt_worker *list[RT_SIM_WORKERS_MAX];
     struct b_list events[RT_SIM_WORKERS_MAX]; /* sources with pending events, by worker */
-    struct sim_handle *handles;
+    struct rt_sim_handle *handles;
     int handle_count;
-    struct sim_delivery *heap;
+    struct rt_sim_delivery *heap;
     size_t heap_count, heap_cap;
     uint64_t delivery_number;
     uint16_t next_port;
@@ -101,24 +101,24 @@ bool rt_sim_can_run(const struct rt_worker *w);
 bool rt_sim_strikes(unsigned per_mille);
 
 /* sim_net.c: connections, and what travels. */
-struct sim_end *rt_sim_end_of(int handle);
-struct sim_listener *rt_sim_listener_of(int handle);
-static inline struct sim_end *rt_sim_peer(struct sim_end *e) {
+struct rt_sim_end *rt_sim_end_of(int handle);
+struct rt_sim_listener *rt_sim_listener_of(int handle);
+static inline struct rt_sim_end *rt_sim_peer(struct rt_sim_end *e) {
     return e == &e->conn->end[0] ? &e->conn->end[1] : &e->conn->end[0];
 }
-struct sim_conn *rt_sim_conn_new(const struct rt_sockaddr *to);
+struct rt_sim_conn *rt_sim_conn_new(const struct rt_sockaddr *to);
 /* A handle for an end or a listener, or -EMFILE / -ENOMEM. */
-int rt_sim_handle_new(struct sim_end *e, struct sim_listener *l);
-void rt_sim_send_to(struct sim_end *e, enum sim_kind kind, size_t bytes);
+int rt_sim_handle_new(struct rt_sim_end *e, struct rt_sim_listener *l);
+void rt_sim_send_to(struct rt_sim_end *e, enum rt_sim_kind kind, size_t bytes);
 /* Breaks a connection: e knows at once, its peer later. */
-void rt_sim_break(struct sim_end *e);
-void rt_sim_end_close(struct sim_end *e, bool reset);
+void rt_sim_break(struct rt_sim_end *e);
+void rt_sim_end_close(struct rt_sim_end *e, bool reset);
 int rt_sim_listen(const struct rt_sockaddr *at, int backlog, int *handle);
-void rt_sim_listener_close(struct sim_listener *l);
-struct sim_attachment *rt_sim_attachment(struct sim_listener *l, const struct rt_stream *s);
-void rt_sim_raise(struct sim_source *source, unsigned events);
+void rt_sim_listener_close(struct rt_sim_listener *l);
+struct rt_sim_attachment *rt_sim_attachment(struct rt_sim_listener *l, const struct rt_stream *s);
+void rt_sim_raise(struct rt_sim_source *source, unsigned events);
 /* What an attached stream is told first. */
-unsigned rt_sim_state(const struct sim_end *e);
+unsigned rt_sim_state(const struct rt_sim_end *e);
 /* The time of the next delivery, or RT_NEVER. */
 rt_time rt_sim_next_delivery(void);
 /* Applies what is due. */

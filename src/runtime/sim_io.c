@@ -21,7 +21,7 @@ void rt_sim_take_events(struct rt_worker *w) {
     b_list_splice(&batch, &rt_sim_now.events[w->index]);
     /* a stream that another one's event has ended is off the batch */
     for (struct b_list *n; (n = b_list_pop_front(&batch));) {
-        struct sim_source *source = B_CONTAINER(n, struct sim_source, link);
+        struct rt_sim_source *source = B_CONTAINER(n, struct rt_sim_source, link);
         unsigned events = source->events;
         source->events = 0;
         b_counter_add(&w->stats.io_events, 1);
@@ -29,8 +29,8 @@ void rt_sim_take_events(struct rt_worker *w) {
     }
 }
 
-static int attach_listener(struct rt_stream *s, struct sim_listener *l) {
-    struct sim_attachment *a = b_zalloc(B_TAG_RUNTIME, sizeof *a);
+static int attach_listener(struct rt_stream *s, struct rt_sim_listener *l) {
+    struct rt_sim_attachment *a = b_zalloc(B_TAG_RUNTIME, sizeof *a);
     if (!a)
         return -ENOMEM;
     b_list_init(&a->source.link);
@@ -41,8 +41,8 @@ static int attach_listener(struct rt_stream *s, struct sim_listener *l) {
 }
 
 static int sim_attach(struct rt_stream *s, int fd, bool listener) {
-    struct sim_end *e = rt_sim_end_of(fd);
-    struct sim_listener *l = rt_sim_listener_of(fd);
+    struct rt_sim_end *e = rt_sim_end_of(fd);
+    struct rt_sim_listener *l = rt_sim_listener_of(fd);
     if (listener ? !l : !e)
         return -EBADF;
     *s = (struct rt_stream){.worker = rt_self(), .fd = fd};
@@ -60,7 +60,7 @@ static int sim_attach(struct rt_stream *s, int fd, bool listener) {
 }
 
 /* The address of who connected: the loopback and a port of its own, or an unnamed local socket. */
-static void peer_address(const struct sim_conn *c, struct rt_sockaddr *peer) {
+static void peer_address(const struct rt_sim_conn *c, struct rt_sockaddr *peer) {
     memset(peer, 0, sizeof *peer);
     peer->u.any.sa_family = c->to.u.any.sa_family;
     if (c->to.u.any.sa_family == AF_INET) {
@@ -77,7 +77,7 @@ static void peer_address(const struct sim_conn *c, struct rt_sockaddr *peer) {
 }
 
 static int sim_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
-    struct sim_listener *l = rt_sim_listener_of(s->fd);
+    struct rt_sim_listener *l = rt_sim_listener_of(s->fd);
     for (;;) {
         if (!(s->flags & RT_STREAM_READABLE)) {
             int rc = rt_ready_read(s, deadline);
@@ -91,7 +91,7 @@ static int sim_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time dea
         }
         if (rt_sim_strikes(rt_sim_now.config->accept_fail))
             return -EMFILE;
-        struct sim_conn *c = B_CONTAINER(l->queue.next, struct sim_conn, queued);
+        struct rt_sim_conn *c = B_CONTAINER(l->queue.next, struct rt_sim_conn, queued);
         int handle = rt_sim_handle_new(&c->end[1], NULL);
         if (handle < 0)
             return handle;
@@ -117,7 +117,7 @@ static int fate(void) {
 
 static int sim_end(struct rt_stream *s, enum rt_end how);
 
-static int finish_connect(struct rt_stream *s, struct sim_end *e, rt_time deadline) {
+static int finish_connect(struct rt_stream *s, struct rt_sim_end *e, rt_time deadline) {
     int rc = 0;
     clear(s, RT_STREAM_READABLE | RT_STREAM_WRITABLE);
     while (rc == 0 && !(s->flags & RT_STREAM_WRITABLE))
@@ -130,10 +130,10 @@ static int finish_connect(struct rt_stream *s, struct sim_end *e, rt_time deadli
 }
 
 static int sim_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline) {
-    struct sim_conn *c = rt_sim_conn_new(to);
+    struct rt_sim_conn *c = rt_sim_conn_new(to);
     if (!c)
         return -ENOMEM;
-    struct sim_end *e = &c->end[0];
+    struct rt_sim_end *e = &c->end[0];
     int handle = rt_sim_handle_new(e, NULL);
     if (handle < 0) {
         rt_sim_end_close(e, false);
@@ -145,13 +145,13 @@ static int sim_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_tim
     assert(rc == 0);
     rc = fate();
     if (rc == 0)
-        rt_sim_send_to(e, SIM_OPEN, 0);
+        rt_sim_send_to(e, RT_SIM_OPEN, 0);
     else if (rc > 0)
-        rt_sim_send_to(e, SIM_OPENED, (size_t)rc);
+        rt_sim_send_to(e, RT_SIM_OPENED, (size_t)rc);
     return finish_connect(s, e, deadline);
 }
 
-static size_t take_bytes(struct sim_end *e, char *buf, size_t len) {
+static size_t take_bytes(struct rt_sim_end *e, char *buf, size_t len) {
     size_t n = shortened(len < e->arrived ? len : e->arrived);
     size_t first = n < e->cap - e->start ? n : e->cap - e->start;
     memcpy(buf, e->ring + e->start, first);
@@ -163,7 +163,7 @@ static size_t take_bytes(struct sim_end *e, char *buf, size_t len) {
 }
 
 static ssize_t sim_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline) {
-    struct sim_end *e = rt_sim_end_of(s->fd);
+    struct rt_sim_end *e = rt_sim_end_of(s->fd);
     for (;;) {
         if (!(s->flags & RT_STREAM_READABLE)) {
             int rc = rt_ready_read(s, deadline);
@@ -176,7 +176,7 @@ static ssize_t sim_receive(struct rt_stream *s, void *buf, size_t len, rt_time d
         if (e->arrived && len) {
             size_t n = take_bytes(e, buf, len);
             if (!e->reset)
-                rt_sim_send_to(rt_sim_peer(e), SIM_ROOM, n);
+                rt_sim_send_to(rt_sim_peer(e), RT_SIM_ROOM, n);
             /* as on epoll: a short read has emptied the socket, unless it was the seed that made it short */
             if (n < len && !e->arrived && !(s->flags & (RT_STREAM_HUP | RT_STREAM_ERROR)))
                 clear(s, RT_STREAM_READABLE);
@@ -190,7 +190,7 @@ static ssize_t sim_receive(struct rt_stream *s, void *buf, size_t len, rt_time d
     }
 }
 
-static void append(struct sim_end *e, const char *bytes, size_t n) {
+static void append(struct rt_sim_end *e, const char *bytes, size_t n) {
     size_t at = (e->start + e->held) % e->cap;
     size_t first = n < e->cap - at ? n : e->cap - at;
     memcpy(e->ring + at, bytes, first);
@@ -199,7 +199,7 @@ static void append(struct sim_end *e, const char *bytes, size_t n) {
 }
 
 /* Moves what fits, or a part of it, into the peer's ring; the iovecs move on. */
-static size_t put_bytes(struct sim_end *peer, struct iovec **iov, int *count) {
+static size_t put_bytes(struct rt_sim_end *peer, struct iovec **iov, int *count) {
     size_t all = 0, room = peer->cap - peer->used;
     for (int i = 0; i < *count; i++)
         all += (*iov)[i].iov_len;
@@ -219,15 +219,15 @@ static size_t put_bytes(struct sim_end *peer, struct iovec **iov, int *count) {
 }
 
 /* A chunk travels in one or two parts. */
-static void send_parts(struct sim_end *peer, size_t n) {
+static void send_parts(struct rt_sim_end *peer, size_t n) {
     size_t first = shortened(n);
-    rt_sim_send_to(peer, SIM_DATA, first);
+    rt_sim_send_to(peer, RT_SIM_DATA, first);
     if (n > first)
-        rt_sim_send_to(peer, SIM_DATA, n - first);
+        rt_sim_send_to(peer, RT_SIM_DATA, n - first);
 }
 
 static ssize_t sim_send(struct rt_stream *s, struct iovec *iov, int count, rt_time deadline) {
-    struct sim_end *e = rt_sim_end_of(s->fd), *peer = rt_sim_peer(e);
+    struct rt_sim_end *e = rt_sim_end_of(s->fd), *peer = rt_sim_peer(e);
     ssize_t all = 0;
     for (;;) {
         if (!(s->flags & RT_STREAM_WRITABLE)) {
@@ -250,7 +250,7 @@ static ssize_t sim_send(struct rt_stream *s, struct iovec *iov, int count, rt_ti
         clear(s, RT_STREAM_WRITABLE);
         e->starved = true;
         if (peer->used < peer->cap) /* only the seed made it short */
-            rt_sim_send_to(e, SIM_ROOM, 0);
+            rt_sim_send_to(e, RT_SIM_ROOM, 0);
     }
 }
 
@@ -261,14 +261,14 @@ static int sim_wait_fd(int fd, int events, rt_time deadline) {
     return -ENOTSUP;
 }
 
-static void detach(struct sim_source *source) {
+static void detach(struct rt_sim_source *source) {
     b_list_remove(&source->link);
     source->stream = NULL;
     source->events = 0;
 }
 
-static int end_listener(struct rt_stream *s, struct sim_listener *l, enum rt_end how) {
-    struct sim_attachment *a = rt_sim_attachment(l, s);
+static int end_listener(struct rt_stream *s, struct rt_sim_listener *l, enum rt_end how) {
+    struct rt_sim_attachment *a = rt_sim_attachment(l, s);
     detach(&a->source);
     b_list_remove(&a->link);
     b_free(a);
@@ -278,17 +278,17 @@ static int end_listener(struct rt_stream *s, struct sim_listener *l, enum rt_end
     return 0;
 }
 
-static int end_writing(struct sim_end *e) {
+static int end_writing(struct rt_sim_end *e) {
     if (e->reset || !e->established)
         return -ENOTCONN;
     if (!e->shut)
-        rt_sim_send_to(rt_sim_peer(e), SIM_FIN, 0);
+        rt_sim_send_to(rt_sim_peer(e), RT_SIM_FIN, 0);
     e->shut = true;
     return 0;
 }
 
 static int sim_end(struct rt_stream *s, enum rt_end how) {
-    struct sim_end *e = rt_sim_end_of(s->fd);
+    struct rt_sim_end *e = rt_sim_end_of(s->fd);
     int rc = 0;
     if (how == RT_END_WRITING)
         return end_writing(e);

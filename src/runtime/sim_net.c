@@ -18,22 +18,22 @@ bool rt_sim_strikes(unsigned per_mille) {
 
 /* --- handles --- */
 
-static struct sim_handle *slot(int handle) {
+static struct rt_sim_handle *slot(int handle) {
     int i = handle - FIRST_HANDLE;
     return i >= 0 && i < rt_sim_now.handle_count ? &rt_sim_now.handles[i] : NULL;
 }
 
-struct sim_end *rt_sim_end_of(int handle) {
-    struct sim_handle *h = slot(handle);
+struct rt_sim_end *rt_sim_end_of(int handle) {
+    struct rt_sim_handle *h = slot(handle);
     return h ? h->end : NULL;
 }
 
-struct sim_listener *rt_sim_listener_of(int handle) {
-    struct sim_handle *h = slot(handle);
+struct rt_sim_listener *rt_sim_listener_of(int handle) {
+    struct rt_sim_handle *h = slot(handle);
     return h ? h->listener : NULL;
 }
 
-int rt_sim_handle_new(struct sim_end *e, struct sim_listener *l) {
+int rt_sim_handle_new(struct rt_sim_end *e, struct rt_sim_listener *l) {
     struct rt_sim *sim = &rt_sim_now;
     int i = 0;
     while (i < sim->handle_count && (sim->handles[i].end || sim->handles[i].listener))
@@ -42,25 +42,24 @@ int rt_sim_handle_new(struct sim_end *e, struct sim_listener *l) {
         return -EMFILE;
     if (i == sim->handle_count) {
         int count = i ? i * 2 : 64;
-        struct sim_handle *more =
-            b_realloc(B_TAG_RUNTIME, sim->handles, (size_t)count * sizeof *more);
+        struct rt_sim_handle *more = b_realloc(B_TAG_RUNTIME, sim->handles, (size_t)count * sizeof *more);
         if (!more)
             return -ENOMEM;
         memset(more + i, 0, (size_t)(count - i) * sizeof *more);
         sim->handles = more;
         sim->handle_count = count;
     }
-    sim->handles[i] = (struct sim_handle){.end = e, .listener = l};
+    sim->handles[i] = (struct rt_sim_handle){.end = e, .listener = l};
     return FIRST_HANDLE + i;
 }
 
 static void free_handle(int handle) {
-    *slot(handle) = (struct sim_handle){0};
+    *slot(handle) = (struct rt_sim_handle){0};
 }
 
 /* --- events --- */
 
-void rt_sim_raise(struct sim_source *source, unsigned events) {
+void rt_sim_raise(struct rt_sim_source *source, unsigned events) {
     if (!source->stream || !events)
         return;
     if (!source->events)
@@ -68,8 +67,8 @@ void rt_sim_raise(struct sim_source *source, unsigned events) {
     source->events |= events;
 }
 
-unsigned rt_sim_state(const struct sim_end *e) {
-    const struct sim_end *peer = rt_sim_peer((struct sim_end *)(uintptr_t)e);
+unsigned rt_sim_state(const struct rt_sim_end *e) {
+    const struct rt_sim_end *peer = rt_sim_peer((struct rt_sim_end *)(uintptr_t)e);
     unsigned events = e->arrived || e->finished ? RT_STREAM_READABLE : 0;
     if (e->finished)
         events |= RT_STREAM_HUP;
@@ -82,11 +81,11 @@ unsigned rt_sim_state(const struct sim_end *e) {
 
 /* --- deliveries: a binary heap by time --- */
 
-static bool before(const struct sim_delivery *a, const struct sim_delivery *b) {
+static bool before(const struct rt_sim_delivery *a, const struct rt_sim_delivery *b) {
     return a->at != b->at ? a->at < b->at : a->number < b->number;
 }
 
-static void heap_push(struct sim_delivery d) {
+static void heap_push(struct rt_sim_delivery d) {
     struct rt_sim *sim = &rt_sim_now;
     if (sim->heap_count == sim->heap_cap) {
         sim->heap_cap = sim->heap_cap ? sim->heap_cap * 2 : 256;
@@ -99,9 +98,9 @@ static void heap_push(struct sim_delivery d) {
     sim->heap[i] = d;
 }
 
-static struct sim_delivery heap_pop(void) {
+static struct rt_sim_delivery heap_pop(void) {
     struct rt_sim *sim = &rt_sim_now;
-    struct sim_delivery top = sim->heap[0], last = sim->heap[--sim->heap_count];
+    struct rt_sim_delivery top = sim->heap[0], last = sim->heap[--sim->heap_count];
     size_t i = 0;
     for (size_t child; (child = 2 * i + 1) < sim->heap_count; i = child) {
         if (child + 1 < sim->heap_count && before(&sim->heap[child + 1], &sim->heap[child]))
@@ -120,13 +119,13 @@ static rt_time arrival(void) {
     return rt_after(rt_sim_now.now, (rt_time)rt_sim_draw(rt_sim_draw(RARE) ? usual : most + 1));
 }
 
-void rt_sim_send_to(struct sim_end *e, enum sim_kind kind, size_t bytes) {
-    struct sim_delivery d = {.conn = e->conn, .kind = (uint8_t)kind, .bytes = bytes};
+void rt_sim_send_to(struct rt_sim_end *e, enum rt_sim_kind kind, size_t bytes) {
+    struct rt_sim_delivery d = {.conn = e->conn, .kind = (uint8_t)kind, .bytes = bytes};
     d.to = e == &e->conn->end[1];
     d.at = arrival();
     d.number = rt_sim_now.delivery_number++;
     /* a reset overtakes what it drops; all else keeps its order */
-    if (kind != SIM_RESET) {
+    if (kind != RT_SIM_RESET) {
         if (d.at < e->in_order)
             d.at = e->in_order;
         e->in_order = d.at;
@@ -141,8 +140,8 @@ rt_time rt_sim_next_delivery(void) {
 
 /* --- connections --- */
 
-struct sim_conn *rt_sim_conn_new(const struct rt_sockaddr *to) {
-    struct sim_conn *c = b_zalloc(B_TAG_RUNTIME, sizeof *c);
+struct rt_sim_conn *rt_sim_conn_new(const struct rt_sockaddr *to) {
+    struct rt_sim_conn *c = b_zalloc(B_TAG_RUNTIME, sizeof *c);
     if (!c)
         return NULL;
     c->to = *to;
@@ -150,7 +149,7 @@ struct sim_conn *rt_sim_conn_new(const struct rt_sockaddr *to) {
     c->refs = 1;
     b_list_init(&c->queued);
     for (int i = 0; i < 2; i++) {
-        struct sim_end *e = &c->end[i];
+        struct rt_sim_end *e = &c->end[i];
         e->conn = c;
         b_list_init(&e->source.link);
         e->cap = rt_sim_now.config->buffer_bytes;
@@ -167,7 +166,7 @@ struct sim_conn *rt_sim_conn_new(const struct rt_sockaddr *to) {
     return NULL;
 }
 
-static void release(struct sim_conn *c) {
+static void release(struct rt_sim_conn *c) {
     if (--c->refs)
         return;
     b_free(c->end[0].ring);
@@ -175,27 +174,27 @@ static void release(struct sim_conn *c) {
     b_free(c);
 }
 
-static void drop_bytes(struct sim_end *e) {
+static void drop_bytes(struct rt_sim_end *e) {
     e->held = e->arrived = 0;
 }
 
-void rt_sim_break(struct sim_end *e) {
+void rt_sim_break(struct rt_sim_end *e) {
     e->reset = true;
     drop_bytes(e);
-    rt_sim_send_to(rt_sim_peer(e), SIM_RESET, 0);
+    rt_sim_send_to(rt_sim_peer(e), RT_SIM_RESET, 0);
 }
 
 /* As Linux does it: closing with bytes unread is a reset. */
-void rt_sim_end_close(struct sim_end *e, bool reset) {
-    struct sim_end *peer = rt_sim_peer(e);
+void rt_sim_end_close(struct rt_sim_end *e, bool reset) {
+    struct rt_sim_end *peer = rt_sim_peer(e);
     b_list_remove(&e->source.link);
     e->source.stream = NULL;
     e->source.events = 0;
     if (peer->open && !e->reset) {
         if (reset || e->arrived)
-            rt_sim_send_to(peer, SIM_RESET, 0);
+            rt_sim_send_to(peer, RT_SIM_RESET, 0);
         else if (!e->shut)
-            rt_sim_send_to(peer, SIM_FIN, 0);
+            rt_sim_send_to(peer, RT_SIM_FIN, 0);
     }
     e->open = false;
     drop_bytes(e);
@@ -217,9 +216,9 @@ static bool same_address(const struct rt_sockaddr *a, const struct rt_sockaddr *
     return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
 }
 
-static struct sim_listener *find_listener(const struct rt_sockaddr *at) {
+static struct rt_sim_listener *find_listener(const struct rt_sockaddr *at) {
     for (int i = 0; i < rt_sim_now.handle_count; i++) {
-        struct sim_listener *l = rt_sim_now.handles[i].listener;
+        struct rt_sim_listener *l = rt_sim_now.handles[i].listener;
         if (l && same_address(&l->at, at))
             return l;
     }
@@ -229,7 +228,7 @@ static struct sim_listener *find_listener(const struct rt_sockaddr *at) {
 int rt_sim_listen(const struct rt_sockaddr *at, int backlog, int *handle) {
     if (find_listener(at))
         return -EADDRINUSE;
-    struct sim_listener *l = b_zalloc(B_TAG_RUNTIME, sizeof *l);
+    struct rt_sim_listener *l = b_zalloc(B_TAG_RUNTIME, sizeof *l);
     if (!l)
         return -ENOMEM;
     l->at = *at;
@@ -246,17 +245,17 @@ int rt_sim_listen(const struct rt_sockaddr *at, int backlog, int *handle) {
     return 0;
 }
 
-void rt_sim_listener_close(struct sim_listener *l) {
+void rt_sim_listener_close(struct rt_sim_listener *l) {
     assert(b_list_empty(&l->attachments) && "a listener is closed while a worker is attached");
     for (struct b_list *n; (n = b_list_pop_front(&l->queue));)
-        rt_sim_end_close(&B_CONTAINER(n, struct sim_conn, queued)->end[1], true);
+        rt_sim_end_close(&B_CONTAINER(n, struct rt_sim_conn, queued)->end[1], true);
     free_handle(l->handle);
     b_free(l);
 }
 
-struct sim_attachment *rt_sim_attachment(struct sim_listener *l, const struct rt_stream *s) {
+struct rt_sim_attachment *rt_sim_attachment(struct rt_sim_listener *l, const struct rt_stream *s) {
     B_LIST_EACH(n, &l->attachments) {
-        struct sim_attachment *a = B_CONTAINER(n, struct sim_attachment, link);
+        struct rt_sim_attachment *a = B_CONTAINER(n, struct rt_sim_attachment, link);
         if (a->source.stream == s)
             return a;
     }
@@ -264,7 +263,7 @@ struct sim_attachment *rt_sim_attachment(struct sim_listener *l, const struct rt
 }
 
 /* As EPOLLEXCLUSIVE does it: workers that are busy are told, up to the first that sleeps, whatever its fibers do. */
-static void tell_acceptors(struct sim_listener *l) {
+static void tell_acceptors(struct rt_sim_listener *l) {
     struct b_list *n = l->attachments.next;
     size_t count = 0;
     B_LIST_EACH(it, &l->attachments)
@@ -274,7 +273,7 @@ static void tell_acceptors(struct sim_listener *l) {
     for (; count; n = n->next) {
         if (n == &l->attachments)
             continue;
-        struct sim_attachment *a = B_CONTAINER(n, struct sim_attachment, link);
+        struct rt_sim_attachment *a = B_CONTAINER(n, struct rt_sim_attachment, link);
         bool asleep = !rt_sim_can_run(a->source.stream->worker);
         rt_sim_raise(&a->source, RT_STREAM_READABLE);
         if (asleep)
@@ -283,13 +282,13 @@ static void tell_acceptors(struct sim_listener *l) {
     }
 }
 
-static void open_arrives(struct sim_conn *c) {
-    struct sim_listener *l = find_listener(&c->to);
-    struct sim_end *from = &c->end[0];
+static void open_arrives(struct rt_sim_conn *c) {
+    struct rt_sim_listener *l = find_listener(&c->to);
+    struct rt_sim_end *from = &c->end[0];
     if (!from->open)
         return;
     if (!l || l->length >= l->backlog) {
-        rt_sim_send_to(from, SIM_OPENED, ECONNREFUSED);
+        rt_sim_send_to(from, RT_SIM_OPENED, ECONNREFUSED);
         return;
     }
     c->end[1].open = true;
@@ -297,11 +296,11 @@ static void open_arrives(struct sim_conn *c) {
     c->refs++;
     b_list_push_back(&l->queue, &c->queued);
     l->length++;
-    rt_sim_send_to(from, SIM_OPENED, 0);
+    rt_sim_send_to(from, RT_SIM_OPENED, 0);
     tell_acceptors(l);
 }
 
-static void opened_arrives(struct sim_end *e, int error) {
+static void opened_arrives(struct rt_sim_end *e, int error) {
     if (error)
         e->error = error;
     else
@@ -309,19 +308,19 @@ static void opened_arrives(struct sim_end *e, int error) {
     rt_sim_raise(&e->source, rt_sim_state(e));
 }
 
-static void data_arrives(struct sim_end *e, size_t bytes) {
+static void data_arrives(struct rt_sim_end *e, size_t bytes) {
     if (e->reset)
         return;
     if (!e->open) { /* nobody is there any more */
-        rt_sim_send_to(rt_sim_peer(e), SIM_RESET, 0);
+        rt_sim_send_to(rt_sim_peer(e), RT_SIM_RESET, 0);
         return;
     }
     e->arrived += bytes;
     rt_sim_raise(&e->source, RT_STREAM_READABLE);
 }
 
-static void room_arrives(struct sim_end *e, size_t bytes) {
-    struct sim_end *peer = rt_sim_peer(e);
+static void room_arrives(struct rt_sim_end *e, size_t bytes) {
+    struct rt_sim_end *peer = rt_sim_peer(e);
     peer->used -= bytes;
     if (e->starved && peer->used < peer->cap) {
         e->starved = false;
@@ -330,26 +329,26 @@ static void room_arrives(struct sim_end *e, size_t bytes) {
 }
 
 /* Unlike data, which Linux still lets be read after a reset, what is under way is lost. */
-static void reset_arrives(struct sim_end *e) {
+static void reset_arrives(struct rt_sim_end *e) {
     e->reset = true;
     e->held = e->arrived;
     rt_sim_raise(&e->source, rt_sim_state(e));
 }
 
-static void apply(const struct sim_delivery *d) {
-    struct sim_end *e = &d->conn->end[d->to];
-    if (d->kind == SIM_OPEN) {
+static void apply(const struct rt_sim_delivery *d) {
+    struct rt_sim_end *e = &d->conn->end[d->to];
+    if (d->kind == RT_SIM_OPEN) {
         open_arrives(d->conn);
-    } else if (d->kind == SIM_DATA) {
+    } else if (d->kind == RT_SIM_DATA) {
         data_arrives(e, d->bytes);
-    } else if (e->open && d->kind == SIM_RESET) {
+    } else if (e->open && d->kind == RT_SIM_RESET) {
         reset_arrives(e);
     } else if (e->open && !e->reset) {
-        if (d->kind == SIM_ROOM)
+        if (d->kind == RT_SIM_ROOM)
             room_arrives(e, d->bytes);
-        else if (d->kind == SIM_OPENED)
+        else if (d->kind == RT_SIM_OPENED)
             opened_arrives(e, (int)d->bytes);
-        else if (d->kind == SIM_FIN) {
+        else if (d->kind == RT_SIM_FIN) {
             e->finished = true;
             rt_sim_raise(&e->source, rt_sim_state(e));
         }
@@ -359,7 +358,7 @@ static void apply(const struct sim_delivery *d) {
 
 void rt_sim_deliver(void) {
     while (rt_sim_next_delivery() <= rt_sim_now.now) {
-        struct sim_delivery d = heap_pop();
+        struct rt_sim_delivery d = heap_pop();
         apply(&d);
     }
 }
@@ -367,14 +366,14 @@ void rt_sim_deliver(void) {
 void rt_sim_net_free(void) {
     struct rt_sim *sim = &rt_sim_now;
     for (int i = 0; i < sim->handle_count; i++) {
-        struct sim_handle h = sim->handles[i];
+        struct rt_sim_handle h = sim->handles[i];
         if (!h.end && !h.listener)
             continue;
         sim->result.handles++;
         if (h.listener) {
             while (!b_list_empty(&h.listener->attachments)) {
                 struct b_list *n = b_list_pop_front(&h.listener->attachments);
-                struct sim_attachment *a = B_CONTAINER(n, struct sim_attachment, link);
+                struct rt_sim_attachment *a = B_CONTAINER(n, struct rt_sim_attachment, link);
                 b_list_remove(&a->source.link);
                 b_free(a);
             }

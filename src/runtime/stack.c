@@ -63,7 +63,8 @@ void rt_stack_pool_free(struct rt_stack_pool *p) {
 }
 
 static struct rt_stack *map_new(struct rt_stack_pool *p) {
-    char *map = mmap(NULL, p->stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *map = mmap(NULL, p->stack_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return NULL;
     if (!install_guard(map)) {
@@ -119,7 +120,7 @@ void rt_stack_give(struct rt_stack_pool *p, struct rt_stack *s) {
         size_t used = rt_stack_used(s);
         VALGRIND_ENABLE_ERROR_REPORTING;
         if (used > p->high_water)
-            p->high_water = used;
+            __atomic_store_n(&p->high_water, used, __ATOMIC_RELAXED); /* rt_stack_high_water reads it */
     }
     if (B_ASAN) { /* a fresh mapping each time, so that a use after the end is seen */
         unmap(p, s);

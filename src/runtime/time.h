@@ -6,7 +6,7 @@
 
 typedef int64_t rt_time; /* a point on the monotonic clock, or a span; nanoseconds */
 
-#define RT_NEVER INT64_MAX /* a deadline that does not come */
+#define RT_NEVER INT64_MAX  /* a deadline that does not come */
 #define RT_NOWAIT INT64_MIN /* a deadline that has always passed: try once, do not wait */
 
 #define RT_US ((rt_time)1000)

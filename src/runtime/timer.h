@@ -13,9 +13,9 @@
 
 struct rt_timer {
     struct b_list link;
-    rt_time at; /* when it is due */
+    rt_time at;                    /* when it is due */
     void (*fn)(struct rt_timer *); /* runs on the loop; must not wait */
-    int8_t level; /* the level it hangs on, or -1 */
+    int8_t level;                  /* the level it hangs on, or -1 */
     uint8_t slot;
 };
 

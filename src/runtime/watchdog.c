@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <semaphore.h>
+#include <string.h>
 #include <time.h>
 
 #include "runtime/io.h"
@@ -48,13 +49,14 @@ static void look(unsigned i, struct seen *s, rt_time now) {
 static void watch(void *arg) {
     static struct seen seen[RT_WORKERS_MAX];
     (void)arg;
+    memset(seen, 0, sizeof seen);
     for (;;) {
         struct timespec at;
-        clock_gettime(CLOCK_REALTIME, &at);
+        clock_gettime(CLOCK_MONOTONIC, &at);
         at.tv_nsec += RT_STALL;
         if (at.tv_nsec >= 1000000000)
             at.tv_sec++, at.tv_nsec -= 1000000000;
-        if (sem_timedwait(&stop, &at) == 0)
+        if (sem_clockwait(&stop, CLOCK_MONOTONIC, &at) == 0)
             return;
         if (errno == EINTR)
             continue;

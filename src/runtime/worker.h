@@ -40,7 +40,7 @@ struct rt_worker {
     struct b_rng rng;
     bool seeded_order; /* the simulator: the next fiber is drawn, not taken in order */
     bool stopping;
-    bool yielded; /* a fiber has yielded in this turn */
+    bool yielded;           /* a fiber has yielded in this turn */
     void (*big_fn)(void *); /* what a fiber asked the loop to run on its stack */
     void *big_arg;
     struct rt_timer trim_timer;

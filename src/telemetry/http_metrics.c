@@ -47,7 +47,7 @@ static struct tel_family server_durations = {
 };
 static struct tel_family client_durations = {
     .name = "http_client_request_duration_seconds",
-    .help = "Duration of attempts at an upstream, up to the head of the response.",
+    .help = "Duration of requests to an upstream with all their attempts, to the end of the response.",
     .type = TEL_HISTOGRAM,
     .labels = {"upstream"},
     .one = TEL_NANOSECONDS,

@@ -32,6 +32,25 @@ static void drop_conn(struct up_exchange *x) {
     x->conn = NULL;
 }
 
+/* Takes interim responses off the front of *in. The length of the final head, which has been parsed and stays in *in;
+ * 0 when it is not whole; or -(enum http_error). */
+static ssize_t final_head(struct up_exchange *x, const struct http_request *req, struct b_slice *in) {
+    while (in->len) {
+        enum http_error why = HTTP_OK;
+        ssize_t n = h1_parse_response(*in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
+        if (n < 0)
+            return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
+        if (n == 0 || x->res.status >= 200)
+            return n;
+        if (x->res.status == 101)
+            return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "101 without having been asked to switch protocols");
+        if (++x->interim > UP_INTERIM_MAX)
+            return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "too many interim responses");
+        *in = b_slice_from(*in, (size_t)n);
+    }
+    return 0;
+}
+
 /* --- sending --- */
 
 static int add_deadline(const struct rt_call *call, struct b_text *out) {
@@ -77,16 +96,79 @@ static void add_piece(struct framed *f, enum http_body_kind kind, struct b_slice
     add(f, H1_CHUNK_TAIL, 2);
 }
 
-static int flush(struct up_exchange *x, const struct rt_call *call, struct framed *f, rt_time deadline) {
-    ssize_t sent = f->count ? rt_send_lent(&x->conn->stream, f->iov, f->count, deadline) : 0;
-    f->count = 0;
-    return sent < 0 ? socket_error(x, call, (int)sent) : 0;
+/* A response that begins before the request is whole (or the end of the connection): the rest of the body is not
+ * wanted any more. Interim responses, which an origin may send while it reads, are passed over; what else has come is
+ * kept for read_head. Does not touch the scratch buffers: a piece of the body lies there. */
+static bool answered(struct up_exchange *x, const struct http_request *req) {
+    struct up_conn *c = x->conn;
+    struct rt_wait w = {.stream = &c->stream, .want = RT_READ};
+    if (rt_wait_any(&w, 1, RT_NOWAIT) <= 0)
+        return false;
+    if (!c->in)
+        c->in = b_alloc(B_TAG_REQUESTS, RT_SCRATCH_BYTES);
+    if (!c->in)
+        return true; /* read_head will say what is wrong */
+    ssize_t n = rt_receive(&c->stream, c->in + c->in_len, RT_SCRATCH_BYTES - c->in_len, RT_NOWAIT);
+    if (n <= 0)
+        return n != -EAGAIN;
+    struct b_slice in = b_slice(c->in, c->in_len + (size_t)n);
+    ssize_t head = final_head(x, req, &in);
+    memmove(c->in, in.ptr, in.len);
+    c->in_len = (uint32_t)in.len;
+    return head != 0;
 }
 
-/* A response that is there before the request has been sent: the rest of the body is not wanted any more. */
-static bool answered(struct up_exchange *x) {
-    struct rt_wait w = {.stream = &x->conn->stream, .want = RT_READ};
-    return rt_wait_any(&w, 1, RT_NOWAIT) > 0;
+/* What the socket did not take, in memory of its own: the pieces are only lent. */
+static char *copy_rest(const struct framed *f, size_t *len) {
+    *len = 0;
+    for (int i = 0; i < f->count; i++)
+        *len += f->iov[i].iov_len;
+    char *copy = b_alloc(B_TAG_REQUESTS, *len), *at = copy;
+    for (int i = 0; copy && i < f->count; at += f->iov[i].iov_len, i++)
+        if (f->iov[i].iov_len)
+            memcpy(at, f->iov[i].iov_base, f->iov[i].iov_len);
+    return copy;
+}
+
+/* Sends while it looks out for an early answer: an origin that has given one may never read the rest. 1 then, 0 when
+ * all has gone, or a negative errno. */
+static int send_rest_of(struct up_exchange *x, const struct http_request *req, struct iovec *iov, rt_time deadline) {
+    struct rt_wait w = {.stream = &x->conn->stream, .want = RT_READ | RT_WRITE};
+    for (;;) {
+        int rc = rt_wait_any(&w, 1, deadline);
+        if (rc < 0)
+            return rc;
+        if ((w.got & RT_READ) && answered(x, req))
+            return 1;
+        size_t left = iov->iov_len;
+        ssize_t n = rt_send(&x->conn->stream, iov, 1, RT_NOWAIT);
+        if (n == (ssize_t)left)
+            return 0;
+        if (n < 0 && n != -EAGAIN)
+            return (int)n;
+    }
+}
+
+/* 0 when all has gone, 1 when the response has begun before that, or -(enum http_error). */
+static int flush(struct up_exchange *x, const struct rt_call *call, const struct http_request *req, struct framed *f,
+                 rt_time deadline) {
+    size_t left = 0;
+    for (int i = 0; i < f->count; i++)
+        left += f->iov[i].iov_len;
+    ssize_t rc = f->count ? rt_send(&x->conn->stream, f->iov, f->count, RT_NOWAIT) : 0;
+    if (rc == -EAGAIN || (rc >= 0 && (size_t)rc < left)) {
+        char *copy = copy_rest(f, &left); /* the iovecs have been moved past what went */
+        struct iovec rest = {.iov_base = copy, .iov_len = left};
+        rc = copy ? send_rest_of(x, req, &rest, deadline) : -ENOMEM;
+        b_free(copy);
+        f->count = 0;
+        if (rc == 1)
+            return 1;
+    }
+    f->count = 0;
+    if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && answered(x, req) && x->conn->in_len)
+        return 1; /* it answered, and then closed without reading on */
+    return rc < 0 ? socket_error(x, call, (int)rc) : 0;
 }
 
 /* The rest of the body, piece by piece. It is governed by the time between its pieces. */
@@ -99,16 +181,16 @@ static int send_rest(struct up_exchange *x, const struct rt_call *call, const st
         x->body_taken = true;
         if (more < 0)
             return more;
-        if (answered(x))
+        if (answered(x, req))
             return 0; /* request_whole stays false, so that the connection is not used again (S22) */
         if (more)
             add_piece(&f, req->body, piece);
         else if (req->body == HTTP_BODY_CHUNKED)
             add(&f, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
         *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
-        int rc = flush(x, call, &f, *deadline);
+        int rc = flush(x, call, req, &f, *deadline);
         if (rc)
-            return rc;
+            return rc < 0 ? rc : 0;
         if (!more) {
             x->request_whole = true;
             return 0;
@@ -124,9 +206,9 @@ static int send_with_body(struct up_exchange *x, const struct rt_call *call, con
     if (x->first.len)
         add_piece(&f, req->body, x->first);
     bool whole = req->body == HTTP_BODY_LENGTH && x->first.len == req->content_length;
-    int rc = flush(x, call, &f, *deadline);
+    int rc = flush(x, call, req, &f, *deadline);
     if (rc)
-        return rc;
+        return rc < 0 ? rc : 0;
     if (!whole)
         return send_rest(x, call, req, body, deadline);
     x->request_whole = true;
@@ -210,42 +292,39 @@ static void body_begins(struct up_exchange *x) {
         h1_chunked_init(&x->chunked, NULL, http_limits_default.max_header_bytes);
 }
 
+/* Bytes that were kept, back in the scratch buffer. */
+static struct b_slice take_kept(struct up_conn *c) {
+    size_t kept = c->in_len;
+    if (kept)
+        memcpy(rt_scratch_in(), c->in, kept);
+    c->in_len = 0;
+    return b_slice(rt_scratch_in(), kept);
+}
+
 static int read_head(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
-                     struct http_field *fields, unsigned cap, rt_time deadline) {
-    unsigned interim = 0;
-    struct b_slice in = {0};
+                     rt_time deadline) {
+    struct b_slice in = take_kept(x->conn);
     x->phase = "first byte";
     for (;;) {
-        enum http_error why = HTTP_OK;
-        ssize_t n = 0;
-        if (in.len)
-            n = h1_parse_response(in, &http_limits_default, fields, cap, req->method, &x->res, &why);
+        ssize_t n = final_head(x, req, &in);
         if (n < 0)
-            return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
-        if (n == 0) { /* not whole: keep it and read on */
-            int rc = keep(x, in);
-            if (rc == 0)
-                rc = receive(x, call, deadline, &in);
-            if (rc)
-                return rc;
-            continue;
+            return (int)n;
+        if (n > 0) {
+            x->input = b_slice_from(in, (size_t)n);
+            body_begins(x);
+            return 0;
         }
-        in = b_slice_from(in, (size_t)n);
-        if (x->res.status >= 200)
-            break;
-        if (x->res.status == 101)
-            return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "101 without having been asked to switch protocols");
-        if (++interim > UP_INTERIM_MAX)
-            return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "too many interim responses");
+        int rc = keep(x, in); /* not whole: read on */
+        if (rc == 0)
+            rc = receive(x, call, deadline, &in);
+        if (rc)
+            return rc;
     }
-    x->input = in;
-    body_begins(x);
-    return 0;
 }
 
 /* --- attempts --- */
 
-static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time deadline, bool fresh) {
+static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time *deadline, bool fresh) {
     struct up_upstream *u = x->upstream;
     x->phase = "connect";
     x->conn = fresh ? NULL : up_pool_take(x->endpoint);
@@ -254,7 +333,6 @@ static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time deadlin
         x->conn->uses++;
         return 0;
     }
-    deadline = rt_earlier(deadline, rt_after(rt_now(), u->connect_timeout));
     int rc = up_pool_connect(x->endpoint, call, deadline, &x->conn);
     if (rc == -HTTP_E_UPSTREAM_CONNECT_TIMEOUT && rt_now() >= call->deadline)
         return fail(x, HTTP_E_DEADLINE_EXCEEDED, NULL);
@@ -280,18 +358,19 @@ static bool may_retry(const struct up_exchange *x, int rc, const struct http_req
 }
 
 static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req, const struct up_body *body,
-                   struct http_field *fields, unsigned cap, bool fresh, uint64_t *sent) {
+                   bool fresh, uint64_t *sent) {
     rt_time deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
     *sent = 0;
     x->attempts++;
-    int rc = get_conn(x, call, deadline, fresh);
+    x->interim = 0;
+    int rc = get_conn(x, call, &deadline, fresh);
     if (rc)
         return rc;
     tel_add(x->endpoint->requests, rt_index(), 1);
     uint64_t before = x->conn->stream.bytes_out, in_before = x->conn->stream.bytes_in;
     rc = send_request(x, call, req, body, &deadline);
     if (rc == 0)
-        rc = read_head(x, call, req, fields, cap, deadline);
+        rc = read_head(x, call, req, deadline);
     *sent = x->conn->stream.bytes_out - before;
     if (rc && x->conn->stream.bytes_in != in_before)
         x->conn->reused = false; /* a byte came back: this was not the keep-alive race */
@@ -302,7 +381,7 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
              const struct up_body *body, struct http_field *fields, unsigned cap) {
     uint64_t tried = 0, sent;
     bool fresh = false;
-    *x = (struct up_exchange){.upstream = u, .phase = "queue"};
+    *x = (struct up_exchange){.upstream = u, .fields = fields, .cap = cap, .phase = "queue"};
     if (atomic_fetch_add_explicit(&u->in_flight, 1, memory_order_relaxed) >= u->max_in_flight) {
         atomic_fetch_sub_explicit(&u->in_flight, 1, memory_order_relaxed);
         tel_add(u->metrics.rejected, rt_index(), 1);
@@ -315,7 +394,7 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
         return first;
     x->endpoint = up_balance(u, &tried);
     for (;;) {
-        int rc = attempt(x, call, req, body, fields, cap, fresh, &sent);
+        int rc = attempt(x, call, req, body, fresh, &sent);
         if (rc == 0)
             return 0;
         bool again = x->attempts < u->attempts && rt_now() < call->deadline && may_retry(x, rc, req, sent);
@@ -389,11 +468,8 @@ int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
         int count = up_read_ready(x, pieces);
         if (count != -EAGAIN)
             return count;
-        if (x->conn->in_len) { /* kept from before: no need to read */
-            size_t kept = x->conn->in_len;
-            memcpy(rt_scratch_in(), x->conn->in, kept);
-            x->conn->in_len = 0;
-            x->input = b_slice(rt_scratch_in(), kept);
+        if (x->conn->in_len) { /* no need to read */
+            x->input = take_kept(x->conn);
             continue;
         }
         int rc = receive(x, &call, deadline, &x->input);

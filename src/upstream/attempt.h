@@ -20,6 +20,9 @@ struct up_exchange {
     struct up_endpoint *endpoint; /* of the last attempt */
     struct up_conn *conn;
     struct http_response res; /* fields and reason are lent until the next wait */
+    struct http_field *fields; /* the caller's array for them */
+    unsigned cap;
+    unsigned interim; /* responses before the final one, of this attempt */
     struct h1_chunked chunked;
     struct b_slice first; /* of the request's body, in the call's arena */
     struct b_slice input; /* received, not yet given out; lent like the fields */

@@ -58,8 +58,10 @@ void up_pool_give(struct up_conn *c) {
     rt_time end_of_life = rt_after(c->born, u->pool.max_lifetime);
     /* a socket that is readable now has been closed by the peer, or carries bytes that belong to no request */
     bool usable = !(c->stream.flags & (RT_STREAM_READABLE | RT_STREAM_HUP)) && !c->in_len && rt_now() < end_of_life;
-    if (!usable || atomic_load(&u->idle) >= u->pool.max_idle || rt_sem_waiting(&u->connections) ||
+    /* counted before it is asked who wants a permit: see up_upstream.wanting */
+    if (atomic_fetch_add(&u->idle, 1) >= u->pool.max_idle || !usable || atomic_load(&u->wanting) > 0 ||
         up_registry_closing(u->registry)) {
+        atomic_fetch_sub(&u->idle, 1);
         up_pool_close(c);
         return;
     }
@@ -67,7 +69,6 @@ void up_pool_give(struct up_conn *c) {
     c->in = NULL;
     b_list_push_front(&idle_here(e)->conns, &c->link);
     idle_here(e)->count++;
-    atomic_fetch_add_explicit(&u->idle, 1, memory_order_relaxed);
     c->parked.fn = idle_over;
     rt_park_stream(&c->stream, &c->parked, rt_earlier(rt_after(rt_now(), u->pool.max_idle_time), end_of_life));
 }
@@ -86,8 +87,9 @@ static bool close_one_idle(struct up_upstream *u) {
 void up_pool_shrink(struct rt_msg *m) {
     struct up_shrink *s = B_CONTAINER(m, struct up_shrink, msg);
     atomic_store(&s->posted, false);
-    if (rt_sem_waiting(&s->upstream->connections))
-        close_one_idle(s->upstream);
+    /* one message may speak for several; some of them may not even stand in the queue yet */
+    for (int64_t n = atomic_load(&s->upstream->wanting); n > 0 && close_one_idle(s->upstream); n--)
+        continue;
 }
 
 void up_pool_clear(struct up_upstream *u) {
@@ -99,11 +101,13 @@ void up_pool_clear(struct up_upstream *u) {
  * workers are asked for theirs; then we stand in line. */
 static int wait_for_permit(struct up_upstream *u, rt_time deadline) {
     rt_time from = rt_clock();
+    atomic_fetch_add(&u->wanting, 1);
     close_one_idle(u);
     for (unsigned i = 0; atomic_load(&u->idle) > 0 && i < rt_worker_count(); i++)
         if (i != rt_index() && !atomic_exchange(&u->shrink[i].posted, true))
             rt_post(rt_worker(i), &u->shrink[i].msg);
     int rc = rt_sem_acquire(&u->connections, deadline);
+    atomic_fetch_sub(&u->wanting, 1);
     tel_observe(u->metrics.pool_wait, rt_index(), (uint64_t)(rt_clock() - from));
     return rc;
 }
@@ -148,13 +152,14 @@ static int dial(struct up_endpoint *e, struct up_conn *c, struct b_arena *arena,
     return connect_error(rt_connect(&c->stream, &e->address, deadline));
 }
 
-int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time deadline, struct up_conn **out) {
+int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time *deadline, struct up_conn **out) {
     struct up_upstream *u = e->upstream;
     if (!rt_sem_try(&u->connections)) {
+        rt_time from = rt_now();
         int rc = wait_for_permit(u, call->deadline);
         if (rc)
             return rc == -ECANCELED ? -HTTP_E_CLIENT_CLOSED : -HTTP_E_POOL_EXHAUSTED;
-        deadline = rt_earlier(call->deadline, rt_after(rt_now(), u->connect_timeout));
+        *deadline = rt_earlier(call->deadline, rt_after(*deadline, rt_now() - from));
     }
     struct up_conn *c = b_zalloc(B_TAG_CONNECTIONS, sizeof *c);
     if (!c) {
@@ -164,7 +169,7 @@ int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time deadlin
     b_list_init(&c->link);
     c->endpoint = e;
     tel_add(u->metrics.connections, rt_index(), 1);
-    int rc = dial(e, c, &call->arena, deadline);
+    int rc = dial(e, c, &call->arena, rt_earlier(*deadline, rt_after(rt_now(), u->connect_timeout)));
     if (!rt_is_attached(&c->stream)) {
         up_pool_close(c);
         return rc;

@@ -19,8 +19,10 @@ struct up_conn {
 
 /* An idle connection of the endpoint on this worker, or NULL. */
 struct up_conn *up_pool_take(struct up_endpoint *e);
-/* Opens a new one, waiting for a permit of pool.max_connections and for the connect. 0 or -(enum http_error). */
-int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time deadline, struct up_conn **out);
+/* Opens a new one, waiting for a permit of pool.max_connections and, for connect_timeout at most, for the connect. The
+ * deadline is the attempt's; it moves on by the time that the permit took, which is not the endpoint's fault. 0 or -(enum
+ * http_error). */
+int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time *deadline, struct up_conn **out);
 /* Puts a connection that has finished a request back, or closes it where it cannot be used again. */
 void up_pool_give(struct up_conn *c);
 void up_pool_close(struct up_conn *c);

@@ -13,7 +13,7 @@ struct up_registry {
 };
 
 static struct tel_family endpoint_requests = {.name = "weir_endpoint_requests_total",
-                                              .help = "Attempts sent to an endpoint.",
+                                              .help = "Requests sent to an endpoint, over a connection that was there.",
                                               .type = TEL_COUNTER,
                                               .labels = {"upstream", "endpoint"}};
 static struct tel_family retries = {.name = "weir_upstream_retries_total",
@@ -245,10 +245,12 @@ void up_put(struct up_upstream *u) {
 void up_warm(struct up_upstream *u) {
     struct rt_call call = {.deadline = rt_after(rt_now(), u->connect_timeout)};
     b_arena_init(&call.arena, B_TAG_UPSTREAM, rt_chunks(), NULL, 0, B_ARENA_CHUNK * 16);
-    while (atomic_load(&u->idle) < u->pool.min_idle) {
+    /* one try each: a connection may be closed again at once */
+    for (int64_t n = 0; n < u->pool.min_idle && atomic_load(&u->idle) < u->pool.min_idle; n++) {
         uint64_t tried = 0;
+        rt_time deadline = call.deadline;
         struct up_conn *c;
-        if (up_pool_connect(up_balance(u, &tried), &call, call.deadline, &c) != 0)
+        if (up_pool_connect(up_balance(u, &tried), &call, &deadline, &c) != 0)
             break; /* requests will find out, and say so */
         up_pool_give(c);
     }

@@ -119,3 +119,36 @@ void make_pair(struct rt_stream *a, struct rt_stream *b) {
     join(&s);
     EXPECT_INT(rt_end(&listener, RT_END_CLOSE), 0);
 }
+
+uint64_t checksum(uint64_t sum, const unsigned char *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        sum = (sum ^ p[i]) * 0x100000001b3u;
+    return sum;
+}
+
+void send_random(void *arg) {
+    struct transfer *t = arg;
+    struct b_rng rng = {.state = t->seed};
+    unsigned char buf[3000];
+    for (size_t left = t->bytes; left;) {
+        size_t n = 1 + (size_t)draw(left < sizeof buf ? left : sizeof buf);
+        for (size_t i = 0; i < n; i++)
+            buf[i] = (unsigned char)b_rng_next(&rng);
+        t->sum = checksum(t->sum, buf, n);
+        size_t a = (size_t)draw(n + 1), b = (size_t)draw(n - a + 1);
+        struct iovec v[3] = {{buf, a}, {buf + a, b}, {buf + a + b, n - a - b}};
+        EXPECT_INT(rt_send(t->stream, v, 3, in(LONG)), (ssize_t)n);
+        left -= n;
+    }
+    EXPECT_INT(rt_end(t->stream, RT_END_WRITING), 0);
+}
+
+void receive_all(struct transfer *t) {
+    unsigned char buf[4000];
+    ssize_t n;
+    while ((n = rt_receive(t->stream, buf, 1 + (size_t)draw(sizeof buf), in(LONG))) > 0) {
+        t->bytes += (size_t)n;
+        t->sum = checksum(t->sum, buf, (size_t)n);
+    }
+    EXPECT_INT(n, 0);
+}

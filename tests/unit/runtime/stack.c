@@ -28,6 +28,28 @@ TEST(an_overflow_meets_the_guard) {
     CHECK(dies(run_overflow));
 }
 
+static char *victim;
+
+static void write_to_victim(void) {
+    *(volatile char *)victim = 1;
+}
+
+TEST(the_guard_is_right_below_the_stack) {
+    struct rt_stack_pool pool;
+    rt_stack_pool_init(&pool, 64 << 10);
+    struct rt_stack *first = rt_stack_take(&pool), *second = rt_stack_take(&pool);
+    REQUIRE(first && second);
+    victim = first->low;
+    CHECK(!dies(write_to_victim));
+    victim = first->low - 1;
+    CHECK(dies(write_to_victim));
+    victim = second->low - 4096;
+    CHECK(dies(write_to_victim));
+    rt_stack_give(&pool, first);
+    rt_stack_give(&pool, second);
+    rt_stack_pool_free(&pool);
+}
+
 __attribute__((noinline)) static void touch(size_t bytes) {
     char frame[1024];
     memset(frame, 0x5a, sizeof frame);
@@ -109,6 +131,7 @@ TEST(the_kernel_allows_many) {
 
 const struct test_case stack_tests[] = {
     {"an_overflow_meets_the_guard", an_overflow_meets_the_guard},
+    {"the_guard_is_right_below_the_stack", the_guard_is_right_below_the_stack},
     {"the_high_water_mark_is_seen", the_high_water_mark_is_seen},
     {"used_bytes_are_counted_from_the_top", used_bytes_are_counted_from_the_top},
     {"a_quiet_pool_shrinks", a_quiet_pool_shrinks},

@@ -54,6 +54,19 @@ bool on_unix(void);
 /* 0 .. n-1, by the worker's generator. */
 uint64_t draw(uint64_t n);
 
+uint64_t checksum(uint64_t sum, const unsigned char *p, size_t n);
+
+struct transfer {
+    struct rt_stream *stream;
+    size_t bytes;
+    uint64_t sum;
+    uint64_t seed;
+};
+/* Sends that many bytes, which follow from the seed, in chunks of random sizes over one to three buffers, and its FIN. */
+void send_random(void *transfer);
+/* Receives up to the end. */
+void receive_all(struct transfer *t);
+
 /* Defines a test that runs on all: IO_TEST(name, workers) { body }, and its three lines in the table. */
 #define IO_TEST(name, workers)         \
     static void name(void *arg);       \

@@ -62,6 +62,8 @@ static void late_comes(struct rt_msg *m) {
 static void post_at_the_end(void *arg) {
     (void)arg;
     rt_cancel_off();
+    while (!rt_cancelled())
+        (void)!rt_sleep_until(in(RT_MS));
     (void)!rt_sleep_until(in(SHORT)); /* the others have nothing left to do by then */
     rt_cancel_on();
     for (unsigned i = 0; i < 4; i++) {
@@ -81,6 +83,37 @@ TEST(nothing_posted_is_lost_at_the_end) {
         run_on(4, end_with_posts, NULL);
         CHECK_UINT(late_handled, 4);
     }
+}
+
+static _Atomic int late_answer;
+
+/* The others have been told to stop, and soon have no fibers any more, but they still answer. */
+static void ask_at_the_end(void *arg) {
+    rt_cancel_off();
+    while (!rt_cancelled())
+        (void)!rt_sleep_until(in(RT_MS));
+    (void)!rt_sleep_until(in(SHORT));
+    atomic_store(&late_answer, rt_on_all_workers("too late", write_letters, arg));
+    rt_cancel_on();
+}
+
+static void spawn_asker(struct rt_msg *m) {
+    (void)m;
+    CHECK_INT(rt_spawn("asker", ask_at_the_end, NULL), 0);
+    late_handled = 1;
+}
+
+static void end_with_question(void *arg) {
+    static struct rt_msg m = {.fn = spawn_asker};
+    (void)arg;
+    late_handled = 0;
+    rt_post(rt_worker(3), &m);
+    UNTIL(late_handled);
+}
+
+TEST(workers_leave_together) {
+    run_on(4, end_with_question, NULL);
+    CHECK_INT(late_answer, -ECANCELED);
 }
 
 static _Atomic unsigned met[4];
@@ -261,6 +294,7 @@ TEST(threads_start_with_signals_blocked) {
 const struct test_case worker_tests[] = {
     {"messages_come_in_their_senders_order", messages_come_in_their_senders_order},
     {"nothing_posted_is_lost_at_the_end", nothing_posted_is_lost_at_the_end},
+    {"workers_leave_together", workers_leave_together},
     {"on_all_workers_waits_for_all", on_all_workers_waits_for_all},
     {"the_end_reaches_sleeping_workers", the_end_reaches_sleeping_workers},
     {"any_thread_can_post", any_thread_can_post},
