@@ -42,7 +42,7 @@ static void write_route(struct json_writer *w, const struct gw_snapshot *s, cons
         json_key(w, B_LIT("methods"));
         json_array_begin(w);
         CFG_EACH(struct cfg_text, m, &r->conf->match.methods)
-        json_string(w, m->text);
+            json_string(w, m->text);
         json_array_end(w);
     }
     json_key(w, B_LIT("use"));
@@ -99,7 +99,7 @@ int adm_upstreams(struct exchange *ex) {
     json_key(&w, B_LIT("upstreams"));
     json_array_begin(&w);
     CFG_EACH(struct cfg_upstream, u, &ex->snapshot->root->upstreams)
-    write_upstream(&w, u);
+        write_upstream(&w, u);
     json_array_end(&w);
     json_object_end(&w);
     return finish(ex, &w);

@@ -120,7 +120,8 @@ struct b_alloc_stat b_alloc_stat(enum b_tag tag) {
         bytes += atomic_load_explicit(&shards[i].bytes[tag], memory_order_relaxed);
         s.allocations += atomic_load_explicit(&shards[i].allocations[tag], memory_order_relaxed);
     }
-    s.bytes = bytes > 0 ? (uint64_t)bytes : 0; /* shards are read one after the other: a free may be seen first */
+    s.bytes =
+        bytes > 0 ? (uint64_t)bytes : 0; /* shards are read one after the other: a free may be seen first */
     return s;
 }
 

@@ -7,18 +7,18 @@
 #include <stdint.h>
 
 /* One tag for each subsystem; the name is the `subsystem` label of weir_memory_bytes. */
-#define B_TAGS(X)                                                                                                      \
-    X(BASE, "base")                                                                                                    \
-    X(RUNTIME, "runtime")                                                                                              \
-    X(STACKS, "stacks")                                                                                                \
-    X(NET, "net")                                                                                                      \
-    X(HTTP, "http")                                                                                                    \
-    X(CONFIG, "config")                                                                                                \
-    X(TELEMETRY, "telemetry")                                                                                          \
-    X(UPSTREAM, "upstream")                                                                                            \
-    X(CONNECTIONS, "connections")                                                                                      \
-    X(REQUESTS, "requests")                                                                                            \
-    X(GATEWAY, "gateway")                                                                                              \
+#define B_TAGS(X)                 \
+    X(BASE, "base")               \
+    X(RUNTIME, "runtime")         \
+    X(STACKS, "stacks")           \
+    X(NET, "net")                 \
+    X(HTTP, "http")               \
+    X(CONFIG, "config")           \
+    X(TELEMETRY, "telemetry")     \
+    X(UPSTREAM, "upstream")       \
+    X(CONNECTIONS, "connections") \
+    X(REQUESTS, "requests")       \
+    X(GATEWAY, "gateway")         \
     X(TEST, "test")
 
 enum b_tag {

@@ -5,8 +5,8 @@
 #define S 1000000000ull
 
 const uint64_t b_histogram_bounds[B_HISTOGRAM_BUCKETS] = {
-    100 * US, 250 * US, 500 * US, 1 * MS,   2500 * US, 5 * MS,     10 * MS, 25 * MS, 50 * MS,    100 * MS,
-    250 * MS, 500 * MS, 1 * S,    2500 * MS, 5 * S,    10 * S,     30 * S,  60 * S,  UINT64_MAX,
+    100 * US, 250 * US, 500 * US, 1 * MS,    2500 * US, 5 * MS, 10 * MS, 25 * MS, 50 * MS,    100 * MS,
+    250 * MS, 500 * MS, 1 * S,    2500 * MS, 5 * S,     10 * S, 30 * S,  60 * S,  UINT64_MAX,
 };
 
 void b_histogram_add(struct b_histogram *h, uint64_t ns) {

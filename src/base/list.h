@@ -62,6 +62,8 @@ static inline void b_list_splice(struct b_list *to, struct b_list *from) {
     b_list_init(from);
 }
 
-#define B_LIST_EACH(it, l) for (struct b_list *it = (l)->next, *it##_next = it->next; it != (l); it = it##_next, it##_next = it->next)
+#define B_LIST_EACH(it, l)                                                \
+    for (struct b_list *it = (l)->next, *it##_next = it->next; it != (l); \
+         it = it##_next, it##_next = it->next)
 
 #endif

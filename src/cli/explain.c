@@ -61,10 +61,10 @@ static void choose_listener(struct question *q, const struct cfg_root *root) {
         (void)http_authority_parse(q->authority, &a);
     q->listener = root->listen.items;
     CFG_EACH(struct cfg_listener, l, &root->listen)
-    if (l->addr.kind != CFG_HOST_UNIX && l->addr.port == (a.port ? a.port : 80)) {
-        q->listener = l;
-        break;
-    }
+        if (l->addr.kind != CFG_HOST_UNIX && l->addr.port == (a.port ? a.port : 80)) {
+            q->listener = l;
+            break;
+        }
     if (a.port && q->listener->addr.port != a.port)
         fprintf(stderr, "weir: no listener has port %u; this is about %.*s\n", a.port,
                 B_FMT(q->listener->addr.text));

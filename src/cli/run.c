@@ -90,7 +90,8 @@ static int read_settings(const struct gw_options *source, struct settings *out) 
 }
 
 static void stalled(unsigned worker, const char *what, rt_time held) {
-    B_LOG(B_WARN, "runtime", "worker %u was held for over %lld ms by: %s", worker, (long long)(held / RT_MS), what);
+    B_LOG(B_WARN, "runtime", "worker %u was held for over %lld ms by: %s", worker, (long long)(held / RT_MS),
+          what);
 }
 
 static int run_with_log(const struct gw_options *source, const struct settings *settings, bool demo) {

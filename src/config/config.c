@@ -146,6 +146,7 @@ static void load(struct cfg_decoder *d, const struct cfg_node *tree, struct cfg_
     cfg_link_listeners(d, root);
     cfg_link_routes(d, root);
     cfg_link_middleware(d, root);
+    cfg_check_ties(d, root);
     if (cfg_link_upstreams(d, root))
         check_modules(d);
 }

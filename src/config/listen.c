@@ -122,8 +122,15 @@ static void link_match(struct cfg_decoder *d, const struct cfg_root *root, struc
             return;
         }
     }
+    char known[256];
+    struct b_text list = b_text_fixed(known, sizeof known);
+    CFG_EACH(const struct cfg_listener, l, &root->listen) {
+        if (list.len + l->addr.text.len + 4 < sizeof known)
+            b_text_printf(&list, "%s%.*s", list.len ? ", " : "", B_FMT(l->addr.text));
+    }
     cfg_error_at(d->errors, cfg_node_get(match->head.node, "listen"),
-                 "no listener has the address %.*s: write it as in `listen`", B_FMT(match->listen.text));
+                 "no listener has the address %.*s: write one as in `listen` (%.*s)",
+                 B_FMT(match->listen.text), (int)list.len, known);
 }
 
 void cfg_link_listeners(struct cfg_decoder *d, struct cfg_root *root) {

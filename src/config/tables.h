@@ -22,5 +22,6 @@ void cfg_link_routes(struct cfg_decoder *d, struct cfg_root *root);
 /* False when a reference stays unresolved, so that modules must not look at theirs. */
 bool cfg_link_upstreams(struct cfg_decoder *d, struct cfg_root *root);
 void cfg_link_middleware(struct cfg_decoder *d, struct cfg_root *root);
+void cfg_check_ties(struct cfg_decoder *d, const struct cfg_root *root); /* ties.c */
 
 #endif

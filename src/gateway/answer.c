@@ -28,7 +28,8 @@ int gw_error(struct exchange *ex, enum http_error error, const char *fmt, ...) {
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (n > 0)
-        ex->detail = b_arena_copy(&ex->call.arena, b_slice(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+        ex->detail = b_arena_copy(&ex->call.arena,
+                                  b_slice(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
     return -(int)error;
 }
 
@@ -113,7 +114,8 @@ static size_t total(const struct b_slice *pieces, unsigned count) {
     return sum;
 }
 
-static void copy_pieces(const struct exchange *ex, struct b_text *buf, const struct b_slice *pieces, unsigned count) {
+static void copy_pieces(const struct exchange *ex, struct b_text *buf, const struct b_slice *pieces,
+                        unsigned count) {
     bool chunked = ex->res.body == HTTP_BODY_CHUNKED;
     for (unsigned i = 0; i < count; i++) {
         if (!pieces[i].len)
@@ -127,8 +129,8 @@ static void copy_pieces(const struct exchange *ex, struct b_text *buf, const str
 }
 
 /* Chunk sizes are written behind the head, in `buf`. */
-static void point_to_pieces(const struct exchange *ex, struct out *o, struct b_text *buf, const struct b_slice *pieces,
-                            unsigned count) {
+static void point_to_pieces(const struct exchange *ex, struct out *o, struct b_text *buf,
+                            const struct b_slice *pieces, unsigned count) {
     bool chunked = ex->res.body == HTTP_BODY_CHUNKED;
     for (unsigned i = 0; i < count; i++) {
         if (!pieces[i].len)

@@ -133,3 +133,17 @@ int gw_read_body(struct exchange *ex, struct b_slice *piece) {
         ex->close = true; /* where the next request begins is not known any more */
     return rc;
 }
+
+int gw_wait_body(struct exchange *ex, struct rt_stream *other) {
+    struct gw_conn *c = ex->conn;
+    if (ex->body_done || unread(c).len)
+        return 0;
+    int rc = invite(ex);
+    if (rc)
+        return rc;
+    struct rt_wait waits[2] = {{.stream = &c->stream, .want = RT_READ}, {.stream = other, .want = RT_READ}};
+    rc = rt_wait_any(waits, 2, body_deadline(ex));
+    if (rc < 0)
+        return receive_error(rc, ex);
+    return waits[1].got ? 1 : 0;
+}

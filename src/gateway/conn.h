@@ -15,8 +15,8 @@ struct gw_listener {
     char *text;           /* as the config wrote it */
     struct rt_sockaddr address;
     int fd, backlog;
-    bool admin, keep;     /* keep: the snapshot being swapped in still names it */
-    _Atomic bool wanted;  /* false: it is going, and so are its connections */
+    bool admin, keep;    /* keep: the snapshot being swapped in still names it */
+    _Atomic bool wanted; /* false: it is going, and so are its connections */
     struct gw_accepting {
         struct rt_stream stream;
         struct rt_scope scope;
@@ -30,14 +30,14 @@ struct gw_conn {
     struct b_list link; /* on the worker's list */
     struct gw_listener *listener;
     struct net_peer peer;
-    bool busy;           /* a fiber serves it */
-    bool reset;          /* it ends with a reset: what went out is not whole */
+    bool busy;              /* a fiber serves it */
+    bool reset;             /* it ends with a reset: what went out is not whole */
     uint32_t in_len, in_at; /* unread bytes are in[in_at .. in_len) */
     uint32_t in_cap;
-    char *in;            /* bytes received and not used yet; NULL mostly */
-    struct b_slice head; /* for the fiber that is being started: lent, or in `in` */
+    char *in;              /* bytes received and not used yet; NULL mostly */
+    struct b_slice head;   /* for the fiber that is being started: lent, or in `in` */
     rt_time head_deadline; /* of a head that has begun; 0: none has */
-    rt_time head_begun; /* when its first byte came, if not all at once; 0: no part of one has come */
+    rt_time head_begun;    /* when its first byte came, if not all at once; 0: no part of one has come */
     rt_time park_until;
 };
 
@@ -67,10 +67,11 @@ void gw_conns_close_idle(const struct gw_listener *of);
 /* --- listener.c --- */
 
 /* Opens a listener that is not accepting yet. NULL with *rc. */
-struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin, int *rc);
+struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin,
+                                    int *rc);
 void gw_listener_put(struct gw_listener *l);
-/* Starts accepting on all workers (may be called again when it failed on some); stops, closes the socket and the idle
- * connections, and gives its reference back. From a fiber. */
+/* Starts accepting on all workers; stops, closes the socket and the idle connections, and gives its reference back.
+ * From a fiber. */
 int gw_listener_start(struct gw_listener *l) __attribute__((warn_unused_result));
 void gw_listener_stop(struct gw_listener *l);
 /* The address of a config as one for sockets. 0 or negative errno. */

@@ -17,8 +17,8 @@
 #include "runtime/io.h"
 
 #define GW_PARAMS_MAX 8
-#define GW_ARENA_FIRST 1024              /* bytes of the arena inside the exchange */
-#define GW_ARENA_MAX (4u * 1024 * 1024)  /* bytes a request may take from its arena */
+#define GW_ARENA_FIRST 1024             /* bytes of the arena inside the exchange */
+#define GW_ARENA_MAX (4u * 1024 * 1024) /* bytes a request may take from its arena */
 #define GW_REQUEST_ID_MAX 64
 
 struct exchange;
@@ -42,11 +42,11 @@ struct exchange {
     const struct gw_snapshot *snapshot;
     const struct gw_route *route; /* NULL until one matched */
     struct http_request req;
-    struct http_response res; /* being built; fields are valid until the head has gone out */
+    struct http_response res;             /* being built; fields are valid until the head has gone out */
     struct b_slice params[GW_PARAMS_MAX]; /* values of route->params, still percent-encoded */
-    struct b_slice detail;     /* about a failure, for problem+json; empty: the table's words */
-    struct b_slice allow;      /* with method_not_allowed: the methods that are */
-    struct b_slice request_id; /* empty until a middleware or a failure made one */
+    struct b_slice detail;                /* about a failure, for problem+json; empty: the table's words */
+    struct b_slice allow;                 /* with method_not_allowed: the methods that are */
+    struct b_slice request_id;            /* empty until a middleware or a failure made one */
     struct gw_head_hook *hooks;
     /* body of the request, as it comes in */
     struct h1_chunked chunked;
@@ -55,18 +55,18 @@ struct exchange {
     bool body_done;
     bool continue_sent; /* 100 Continue went out, or need not */
     /* what has happened */
-    uint8_t sent;       /* enum gw_sent */
-    uint8_t step;       /* of the pipeline */
-    bool close;         /* the connection ends with this exchange */
-    bool counted;       /* in gateway->requests */
+    uint8_t sent;            /* enum gw_sent */
+    uint8_t step;            /* of the pipeline */
+    bool close;              /* the connection ends with this exchange */
+    bool counted;            /* in gateway->requests */
     enum http_error refusal; /* why the request never got a route */
-    enum http_error error; /* what weir itself answered or failed with; HTTP_OK otherwise */
+    enum http_error error;   /* what weir itself answered or failed with; HTTP_OK otherwise */
     uint64_t body_out;
     /* what the upstream side found out, for logs and metrics */
     struct b_slice upstream, endpoint;
     unsigned attempts;
     rt_time started, upstream_time; /* clock at the first byte; time spent on upstreams */
-    const char *phase; /* what is being waited for; literal, for deadline_exceeded */
+    const char *phase;              /* what is being waited for; literal, for deadline_exceeded */
     char first_chunk[GW_ARENA_FIRST];
 };
 
@@ -75,6 +75,8 @@ struct exchange {
 /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error): body_timeout, body_too_large,
  * client_closed, bad_chunk, ... Sends 100 Continue when the client waits for it. */
 int gw_read_body(struct exchange *ex, struct b_slice *piece) __attribute__((warn_unused_result));
+/* Waits until gw_read_body will not wait (0), or until `other` is readable (1), or -(enum http_error). */
+int gw_wait_body(struct exchange *ex, struct rt_stream *other) __attribute__((warn_unused_result));
 /* Whether a body, or more of it, is still to be read. */
 static inline bool gw_body_pending(const struct exchange *ex) {
     return !ex->body_done;
@@ -90,7 +92,8 @@ int gw_answer(struct exchange *ex, struct b_slice body);
 int gw_begin(struct exchange *ex, struct b_slice first) __attribute__((warn_unused_result));
 /* Sends pieces of the body, at most GW_PIECES at a time; lent bytes may be passed on. */
 #define GW_PIECES 16
-int gw_write(struct exchange *ex, const struct b_slice *pieces, unsigned count) __attribute__((warn_unused_result));
+int gw_write(struct exchange *ex, const struct b_slice *pieces, unsigned count)
+    __attribute__((warn_unused_result));
 /* The end of a streamed body. */
 int gw_end(struct exchange *ex);
 /* The same as gw_begin, gw_write, gw_end in one write: the head, these pieces, and the end if `last`. */
@@ -104,7 +107,8 @@ void gw_fail(struct exchange *ex, enum http_error error);
 /* Sets the status and an empty list of fields with room for `fields` of them. 0 or -HTTP_E_OUT_OF_MEMORY. */
 int gw_response(struct exchange *ex, uint16_t status, unsigned fields) __attribute__((warn_unused_result));
 /* Formats the detail of a failure into the arena and returns -error: `return gw_error(ex, HTTP_E_..., "...", ...)`. */
-int gw_error(struct exchange *ex, enum http_error error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int gw_error(struct exchange *ex, enum http_error error, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The request's id; makes one when there is none yet. */
 struct b_slice gw_request_id(struct exchange *ex);
 /* Applies a trusted X-Request-Deadline (milliseconds) or grpc-timeout, which can only shorten the deadline. 0, or

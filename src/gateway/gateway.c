@@ -90,8 +90,8 @@ static struct gw_listener *find_listener(struct gateway *g, const struct cfg_add
     return NULL;
 }
 
-static int want_listener(struct gateway *g, const struct cfg_addr *addr, const struct cfg_node *node, int backlog,
-                         bool admin, struct b_list *fresh, struct cfg_errors *errors) {
+static int want_listener(struct gateway *g, const struct cfg_addr *addr, const struct cfg_node *node,
+                         int backlog, bool admin, struct b_list *fresh, struct cfg_errors *errors) {
     struct gw_listener *l = find_listener(g, addr, admin);
     int rc = 0;
     if (!l) {
@@ -113,12 +113,13 @@ static int want_listener(struct gateway *g, const struct cfg_addr *addr, const s
 static int open_listeners(struct gateway *g, const struct cfg_root *root, struct b_list *fresh,
                           struct cfg_errors *errors) {
     int rc = 0;
-    B_LIST_EACH(n, &g->listeners) B_CONTAINER(n, struct gw_listener, link)->keep = false;
+    B_LIST_EACH(n, &g->listeners)
+        B_CONTAINER(n, struct gw_listener, link)->keep = false;
     CFG_EACH(const struct cfg_listener, c, &root->listen)
         if (want_listener(g, &c->addr, c->head.node, (int)c->backlog, false, fresh, errors) != 0)
             rc = -EINVAL;
-    if (g->options->admin &&
-        want_listener(g, &root->admin.addr, root->admin.head.node, NET_LISTEN_BACKLOG, true, fresh, errors) != 0)
+    if (g->options->admin && want_listener(g, &root->admin.addr, root->admin.head.node, NET_LISTEN_BACKLOG,
+                                           true, fresh, errors) != 0)
         rc = -EINVAL;
     return rc;
 }
@@ -131,24 +132,11 @@ static void close_fresh(struct b_list *fresh) {
     }
 }
 
-#define START_TRIES 100
-
-/* Memory may be short for a moment; a worker that accepts nothing would be deaf for good. */
-static int start_listener(struct gw_listener *l) {
-    int rc = gw_listener_start(l);
-    for (int i = 1; rc && i < START_TRIES; i++) {
-        if (rt_sleep_until(rt_after(rt_now(), 10 * RT_MS)) != 0)
-            break;
-        rc = gw_listener_start(l);
-    }
-    return rc;
-}
-
 static void start_listeners(struct gateway *g, struct b_list *fresh) {
     for (struct b_list *n; (n = b_list_pop_front(fresh));) {
         struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
         b_list_push_back(&g->listeners, &l->link);
-        int rc = start_listener(l);
+        int rc = gw_listener_start(l);
         if (rc)
             B_LOG(B_ERROR, "gateway", "%s is not served by every worker: %s", l->text, strerror(-rc));
     }
@@ -199,8 +187,10 @@ int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_err
     g->started = rt_clock();
     b_list_init(&g->listeners);
     g->upstreams = up_registry_new();
-    g->admin_route = (struct gw_route){
-        .pattern = B_LIT("admin"), .deadline = 60 * RT_S, .handler = options->admin, .max_body = 65536};
+    g->admin_route = (struct gw_route){.pattern = B_LIT("admin"),
+                                       .deadline = 60 * RT_S,
+                                       .handler = options->admin,
+                                       .max_body = 65536};
     if (!g->upstreams || gw_workers_init() != 0)
         return cfg_error_memory(errors);
     struct gw_snapshot *s = gw_build(g, options, errors);
@@ -258,7 +248,8 @@ int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *chang
     atomic_store(&g->reload_ok, rc == 0);
     if (rc == 0) {
         atomic_store(&g->reload_time, rt_wall_clock());
-        B_LOG(B_INFO, "gateway", "config generation %llu is in force", (unsigned long long)atomic_load(&g->generation));
+        B_LOG(B_INFO, "gateway", "config generation %llu is in force",
+              (unsigned long long)atomic_load(&g->generation));
     }
     rt_cancel_on();
     atomic_store(&g->reload_busy, false);
@@ -309,7 +300,8 @@ static void close_dns(void *arg) {
 void gw_quiet(struct gateway *g) {
     atomic_store(&g->draining, true);
     end_reloads(g);
-    B_LIST_EACH(n, &g->listeners) gw_listener_stop(B_CONTAINER(n, struct gw_listener, link));
+    B_LIST_EACH(n, &g->listeners)
+        gw_listener_stop(B_CONTAINER(n, struct gw_listener, link));
     up_registry_close(g->upstreams);
     int rc = rt_on_all_workers("close dns", close_dns, NULL);
     (void)rc; /* it only gives memory back */

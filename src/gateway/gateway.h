@@ -54,7 +54,7 @@ struct gw_snapshot {
 struct gw_listener;
 
 struct gw_options {
-    const char *config_path;   /* file or directory; NULL: `config_text` */
+    const char *config_path;    /* file or directory; NULL: `config_text` */
     struct b_slice config_text; /* embedded default, with its name */
     const char *config_name;
     /* What serves the admin listener; run on a route of its own. */
@@ -63,21 +63,22 @@ struct gw_options {
 
 struct gateway {
     const struct gw_options *options;
-    _Atomic(struct gw_snapshot *) snapshot;               /* published last */
-    _Atomic(struct gw_snapshot *) current[RT_WORKERS_MAX]; /* what each worker serves; written by that worker */
+    _Atomic(struct gw_snapshot *) snapshot; /* published last */
+    _Atomic(struct gw_snapshot *)
+        current[RT_WORKERS_MAX]; /* what each worker serves; written by that worker */
     struct gw_snapshot *retired; /* older ones, still pinned */
     _Atomic uint64_t generation; /* of the snapshot in force */
-    struct b_list listeners; /* struct gw_listener */
+    struct b_list listeners;     /* struct gw_listener */
     struct up_registry *upstreams;
     struct gw_route admin_route;
     _Atomic uint64_t connections;
     _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
     _Atomic bool draining;
-    _Atomic bool reload_busy;      /* held by a reload, or for a moment by a reaper; for good once `leaving` */
+    _Atomic bool reload_busy; /* held by a reload, or for a moment by a reaper; for good once `leaving` */
     _Atomic unsigned reapers_busy; /* reapers that hold it, or are about to try */
-    _Atomic bool leaving; /* reloads are over for good */
-    _Atomic bool reload_ok; /* the last reload */
-    _Atomic int64_t reload_time; /* wall clock, ns */
+    _Atomic bool leaving;          /* reloads are over for good */
+    _Atomic bool reload_ok;        /* the last reload */
+    _Atomic int64_t reload_time;   /* wall clock, ns */
     rt_time started;
 };
 

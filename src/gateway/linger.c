@@ -11,7 +11,8 @@ void gw_linger(struct gw_conn *c) {
     rt_time deadline = rt_after(rt_now(), LINGER_TIME);
     size_t total = 0;
     if (c->reset) {
-        gw_conn_close(c, RT_END_RESET); /* what went out is not whole, and must not look as if it were (U05) */
+        gw_conn_close(c,
+                      RT_END_RESET); /* what went out is not whole, and must not look as if it were (U05) */
         return;
     }
     if (rt_end(&c->stream, RT_END_WRITING) == 0)

@@ -9,23 +9,16 @@
 
 int gw_sockaddr(const struct cfg_addr *conf, struct rt_sockaddr *out) {
     switch (conf->kind) {
-    case CFG_HOST_ANY:
-        net_any(out, conf->port);
-        return 0;
-    case CFG_HOST_IPV4:
-        net_ipv4(out, conf->ip, conf->port);
-        return 0;
-    case CFG_HOST_IPV6:
-        net_ipv6(out, conf->ip, conf->port);
-        return 0;
-    case CFG_HOST_UNIX:
-        return net_unix(out, conf->path);
-    default:
-        return -EINVAL;
+    case CFG_HOST_ANY: net_any(out, conf->port); return 0;
+    case CFG_HOST_IPV4: net_ipv4(out, conf->ip, conf->port); return 0;
+    case CFG_HOST_IPV6: net_ipv6(out, conf->ip, conf->port); return 0;
+    case CFG_HOST_UNIX: return net_unix(out, conf->path);
+    default: return -EINVAL;
     }
 }
 
-struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin, int *rc) {
+struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin,
+                                    int *rc) {
     struct gw_listener *l = b_zalloc(B_TAG_GATEWAY, sizeof *l + rt_worker_count() * sizeof l->accepting[0]);
     *rc = -ENOMEM;
     if (!l)
@@ -140,7 +133,8 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
                 return;
             continue;
         }
-        while (!admit(l)) /* another worker took the last place meanwhile: this client waits for the next one */
+        while (
+            !admit(l)) /* another worker took the last place meanwhile: this client waits for the next one */
             if (wait_for_room() != 0) {
                 rt_close_handle(fd);
                 return;
@@ -183,20 +177,38 @@ static void stop_here(void *arg) {
     gw_conns_close_idle(l);
 }
 
-int gw_listener_start(struct gw_listener *l) {
-    int rc = rt_on_all_workers("listen", start_here, l);
-    for (unsigned i = 0; i < rt_worker_count() && rc == 0; i++)
-        if (!l->accepting[i].running)
-            rc = -EMFILE;
+#define TRIES 100
+
+/* Runs fn on every worker until all of them accept, or none. Memory or fibers may be short for a moment: a worker that is
+ * left out would be deaf for good, or accept on a listener that is gone. */
+static int on_all_workers(struct gw_listener *l, const char *name, void (*fn)(void *), bool accepting) {
+    int rc = -EAGAIN;
+    rt_cancel_off();
+    for (unsigned try = 0; rc && try < TRIES; try++) {
+        if (try && rt_sleep_until(rt_after(rt_now(), 10 * RT_MS)) != 0)
+            break;
+        rc = rt_on_all_workers(name, fn, l);
+        for (unsigned i = 0; i < rt_worker_count() && rc == 0; i++)
+            if (l->accepting[i].running != accepting)
+                rc = -EMFILE;
+    }
+    rt_cancel_on();
     return rc;
+}
+
+int gw_listener_start(struct gw_listener *l) {
+    return on_all_workers(l, "listen", start_here, true);
 }
 
 void gw_listener_stop(struct gw_listener *l) {
     atomic_store(&l->wanted, false);
     b_list_remove(&l->link);
-    int rc = rt_on_all_workers("close listener", stop_here, l);
-    if (rc)
-        B_LOG(B_WARN, "gateway", "listener %s is still accepting on some worker: %s", l->text, strerror(-rc));
+    int rc = on_all_workers(l, "close listener", stop_here, false);
+    if (rc) { /* it is still in use, so it stays; what it accepts is closed at once */
+        B_LOG(B_ERROR, "gateway", "listener %s is still accepting on some worker: %s", l->text,
+              strerror(-rc));
+        return;
+    }
     net_unlisten(l->fd, &l->address);
     gw_listener_put(l);
 }

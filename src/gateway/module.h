@@ -30,7 +30,8 @@ struct gw_handler {
 /* Wraps the rest of the way: run calls gw_next(ex) once, or answers itself. */
 struct gw_middleware {
     struct cfg_module module;
-    int (*open)(const struct gw_open *open, const struct cfg_middleware *instance, const void *conf, void **state);
+    int (*open)(const struct gw_open *open, const struct cfg_middleware *instance, const void *conf,
+                void **state);
     void (*close)(void *state);
     int (*run)(struct exchange *ex, void *state);
 };

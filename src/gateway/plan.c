@@ -35,8 +35,8 @@ static void load(void *arg) {
             return;
     }
     const struct cfg_source *sources = l->options->config_path ? s->files->sources : &embedded;
-    l->rc = cfg_load(sources, l->options->config_path ? s->files->count : 1, gw_registry(), environment, &s->arena, &root,
-                     l->errors);
+    l->rc = cfg_load(sources, l->options->config_path ? s->files->count : 1, gw_registry(), environment,
+                     &s->arena, &root, l->errors);
     s->root = root;
 }
 
@@ -105,7 +105,8 @@ static int find_params(const struct gw_open *open, const struct cfg_route *c, st
         if (segment.len < 3 || segment.ptr[0] != '{')
             continue;
         if (r->param_count == GW_PARAMS_MAX)
-            return cfg_error_at(open->errors, c->match.head.node, "a path has at most %d parameters", GW_PARAMS_MAX);
+            return cfg_error_at(open->errors, c->match.head.node, "a path has at most %d parameters",
+                                GW_PARAMS_MAX);
         r->params[r->param_count++] = b_slice(segment.ptr + 1, segment.len - 2);
     }
     return 0;
@@ -219,7 +220,8 @@ void gw_snapshot_free(struct gw_snapshot *s) {
         if (s->routes[i]->handler->close)
             s->routes[i]->handler->close(s->routes[i]->state);
     for (unsigned i = s->middleware_count; i--;) {
-        const struct gw_middleware *kind = (const struct gw_middleware *)s->middleware_instances[i]->use.module;
+        const struct gw_middleware *kind =
+            (const struct gw_middleware *)s->middleware_instances[i]->use.module;
         if (kind->close)
             kind->close(s->middleware_states[i]);
     }

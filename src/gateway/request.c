@@ -11,7 +11,7 @@ int gw_next(struct exchange *ex) {
     else
         rc = r->handler->run(ex, r->state);
     if (rc < 0 && ex->sent != GW_SENT_ALL && ex->sent != GW_SENT_BROKEN)
-        gw_fail(ex, (enum http_error)-rc);
+        gw_fail(ex, (enum http_error) - rc);
     return 0;
 }
 
@@ -20,7 +20,8 @@ static int refuse(struct exchange *ex, void *state) {
     return -(int)ex->refusal;
 }
 
-const struct gw_handler gw_refuse = {.module = {.name = "refuse", .summary = "Answers with the reason of a refusal"},
+const struct gw_handler gw_refuse = {.module = {.name = "refuse",
+                                                .summary = "Answers with the reason of a refusal"},
                                      .run = refuse};
 
 struct b_slice gw_request_id(struct exchange *ex) {

@@ -98,14 +98,16 @@ static bool names(const struct gw_route *route, struct b_slice method) {
 
 /* Adds a route at its place: first the one that names HEAD, which others take along with GET, then those with a list of
  * methods, then the one that takes all. */
-static int add_leaf(struct gw_router *r, struct leaf **at, const struct gw_route *route, struct cfg_errors *errors) {
+static int add_leaf(struct gw_router *r, struct leaf **at, const struct gw_route *route,
+                    struct cfg_errors *errors) {
     for (struct leaf *l = *at; l; l = l->next)
         if (methods_overlap(l->route, route)) {
             const struct cfg_node *first = l->route->conf->match.head.node;
-            return cfg_error_at(errors, route->conf->match.head.node,
-                                "this route matches exactly what the route at line %u matches (%.*s); change its path, "
-                                "host or methods, or remove one of them",
-                                first->line, B_FMT(l->route->pattern));
+            return cfg_error_at(
+                errors, route->conf->match.head.node,
+                "this route matches exactly what the route at line %u matches (%.*s); change its path, "
+                "host or methods, or remove one of them",
+                first->line, B_FMT(l->route->pattern));
         }
     bool first = route->method_names && names(route, B_LIT("HEAD"));
     while (!first && *at && (*at)->route->method_names)
@@ -126,8 +128,8 @@ static int add_route(struct gw_router *r, const struct gw_route *route, struct c
     for (size_t i = 0; i < rest.len; i++)
         depth += rest.ptr[i] == '/';
     if (depth + 2 >= DEPTH_MAX)
-        return cfg_error_at(errors, route->conf->match.head.node, "a path has at most %d segments; end it with * instead",
-                            DEPTH_MAX - 2);
+        return cfg_error_at(errors, route->conf->match.head.node,
+                            "a path has at most %d segments; end it with * instead", DEPTH_MAX - 2);
     while (n && b_slice_next(&rest, '/', &segment)) {
         if (b_slice_eq(segment, B_LIT("*")))
             return add_leaf(r, &n->star, route, errors);
@@ -284,8 +286,8 @@ static struct b_slice bare_host(struct b_slice authority, char buf[256]) {
 }
 
 void gw_router_find(const struct gw_router *r, struct b_slice authority, const struct cfg_addr *listener,
-                    enum http_method method, struct b_slice method_text, struct b_slice path, struct b_arena *arena,
-                    struct gw_match *out) {
+                    enum http_method method, struct b_slice method_text, struct b_slice path,
+                    struct b_arena *arena, struct gw_match *out) {
     char host_text[256];
     struct b_slice host = {0};
     bool host_known = false;

@@ -9,7 +9,7 @@
 struct gw_match {
     const struct gw_route *route; /* NULL: none */
     struct b_slice params[GW_PARAMS_MAX];
-    bool path_known;  /* a route has this path, with other methods: 405 */
+    bool path_known;      /* a route has this path, with other methods: 405 */
     struct b_slice allow; /* then: the methods, as an Allow value, in the caller's arena */
 };
 
@@ -19,7 +19,7 @@ struct gw_router *gw_router_new(struct b_arena *arena, struct gw_route **routes,
 /* `authority` is a Host value (port and case are taken care of), `listener` the text of the listener's address. The
  * arena is for `allow` only. */
 void gw_router_find(const struct gw_router *r, struct b_slice authority, const struct cfg_addr *listener,
-                    enum http_method method, struct b_slice method_text, struct b_slice path, struct b_arena *arena,
-                    struct gw_match *out);
+                    enum http_method method, struct b_slice method_text, struct b_slice path,
+                    struct b_arena *arena, struct gw_match *out);
 
 #endif

@@ -25,7 +25,7 @@ static bool serve_one(struct gw_conn *c, struct b_slice head) {
     if (rc == 0)
         rc = find_route(&ex);
     if (rc)
-        refuse(&ex, (enum http_error)-rc);
+        refuse(&ex, (enum http_error) - rc);
     gw_next(&ex);
     finish_body(&ex);
     record(&ex);
@@ -53,7 +53,8 @@ void gw_serve(struct gw_conn *c, struct b_slice head) {
 static void begin(struct exchange *ex, struct gw_conn *c) {
     /* not zeroed whole: the arena's first chunk is most of it */
     memset(ex, 0, offsetof(struct exchange, first_chunk));
-    b_arena_init(&ex->call.arena, B_TAG_REQUESTS, rt_chunks(), ex->first_chunk, sizeof ex->first_chunk, GW_ARENA_MAX);
+    b_arena_init(&ex->call.arena, B_TAG_REQUESTS, rt_chunks(), ex->first_chunk, sizeof ex->first_chunk,
+                 GW_ARENA_MAX);
     ex->conn = c;
     ex->snapshot = gw_pin(c->listener->gateway);
     ex->started = c->head_begun ? c->head_begun : rt_clock(); /* the first byte counts */
@@ -61,11 +62,13 @@ static void begin(struct exchange *ex, struct gw_conn *c) {
     ex->call.deadline = rt_after(rt_now(), 30 * RT_S); /* until a route says otherwise */
     ex->body_done = true;
     ex->res.status = 0;
-    tel_active_add(rt_index(), 1);
+    if (!c->listener->admin)
+        tel_active_add(rt_index(), 1);
 }
 
 static void end(struct exchange *ex) {
-    tel_active_add(rt_index(), -1);
+    if (!ex->conn->listener->admin)
+        tel_active_add(rt_index(), -1);
     if (ex->counted)
         atomic_fetch_sub_explicit(&ex->conn->listener->gateway->requests, 1, memory_order_relaxed);
     gw_unpin((struct gw_snapshot *)(uintptr_t)ex->snapshot);
@@ -143,7 +146,8 @@ static int read_head(struct exchange *ex, struct b_slice head) {
         keep_wreck(ex);
         return -HTTP_E_HEADER_TIMEOUT;
     }
-    ssize_t n = h1_parse_request(head, limits, gw_worker()->req_fields, GW_FIELDS_MAX, &ex->call.arena, &ex->req);
+    ssize_t n =
+        h1_parse_request(head, limits, gw_worker()->req_fields, GW_FIELDS_MAX, &ex->call.arena, &ex->req);
     if (n <= 0) {
         ex->close = true;
         c->in_len = c->in_at = 0;
@@ -179,8 +183,10 @@ static int find_route(struct exchange *ex) {
     int rc = admit(ex);
     if (rc)
         return rc;
-    if (ex->req.method == HTTP_METHOD_CONNECT)
+    if (ex->req.method == HTTP_METHOD_CONNECT) {
+        ex->close = true; /* what follows is meant for a tunnel (S25) */
         return -HTTP_E_CONNECT_REFUSED;
+    }
     gw_router_find(ex->snapshot->router, ex->req.authority, &ex->conn->listener->conf, ex->req.method,
                    ex->req.method_text, ex->req.path, &ex->call.arena, &m);
     ex->allow = m.allow;

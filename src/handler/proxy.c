@@ -111,9 +111,9 @@ static int forwarded(struct exchange *ex, struct http_request *r) {
     struct http_fields *f = &r->fields;
     struct b_arena *a = &ex->call.arena;
     if (!gw_peer_trusted(ex)) {
-        static const uint8_t claims[] = {HTTP_FIELD_X_FORWARDED_FOR,  HTTP_FIELD_X_FORWARDED_HOST,
+        static const uint8_t claims[] = {HTTP_FIELD_X_FORWARDED_FOR,   HTTP_FIELD_X_FORWARDED_HOST,
                                          HTTP_FIELD_X_FORWARDED_PROTO, HTTP_FIELD_X_FORWARDED_PORT,
-                                         HTTP_FIELD_X_FORWARDED_ANY,  HTTP_FIELD_FORWARDED,
+                                         HTTP_FIELD_X_FORWARDED_ANY,   HTTP_FIELD_FORWARDED,
                                          HTTP_FIELD_X_REAL_IP};
         for (unsigned i = 0; i < sizeof claims; i++)
             http_fields_remove(f, claims[i]);
@@ -141,6 +141,10 @@ static int read_body(void *arg, struct b_slice *piece) {
     return gw_read_body(arg, piece);
 }
 
+static int wait_body(void *arg, struct rt_stream *other) {
+    return gw_wait_body(arg, other);
+}
+
 /* --- the response on its way back --- */
 
 static int relay(struct exchange *ex, struct up_exchange *x) {
@@ -152,7 +156,8 @@ static int relay(struct exchange *ex, struct up_exchange *x) {
     for (;;) {
         if (n == -EAGAIN)
             n = 0;
-        if (n < 0) { /* the head may be out: then only cutting the connection tells that the body is not whole */
+        if (n <
+            0) { /* the head may be out: then only cutting the connection tells that the body is not whole */
             x->why = x->why ? x->why : "the body ended early";
             return n;
         }
@@ -164,28 +169,29 @@ static int relay(struct exchange *ex, struct up_exchange *x) {
 }
 
 static int explain(struct exchange *ex, const struct proxy_state *s, const struct up_exchange *x, int rc) {
-    enum http_error error = (enum http_error)-rc;
+    enum http_error error = (enum http_error) - rc;
     const struct http_error_info *info = http_error_info(error);
     const char *endpoint = x->endpoint ? x->endpoint->text : "none";
     ex->phase = x->phase;
     if (info->side == HTTP_SIDE_CLIENT)
         return rc;
     if (error == HTTP_E_DEADLINE_EXCEEDED || error == HTTP_E_UPSTREAM_TIMEOUT)
-        return gw_error(ex, error, "upstream %.*s, endpoint %s: time ran out in the phase: %s", B_FMT(s->name), endpoint,
-                        x->phase);
-    return gw_error(ex, error, "upstream %.*s, endpoint %s: %s", B_FMT(s->name), endpoint, x->why ? x->why : info->title);
+        return gw_error(ex, error, "upstream %.*s, endpoint %s: time ran out in the phase: %s",
+                        B_FMT(s->name), endpoint, x->phase);
+    return gw_error(ex, error, "upstream %.*s, endpoint %s: %s", B_FMT(s->name), endpoint,
+                    x->why ? x->why : info->title);
 }
 
 static int run(struct exchange *ex, void *state) {
     const struct proxy_state *s = state;
-    const struct up_body body = {.read = read_body, .arg = ex};
+    const struct up_body body = {.read = read_body, .wait = wait_body, .arg = ex};
     struct up_exchange x;
     struct http_request out;
     int rc = prepare(ex, s, &out);
     if (rc)
         return rc;
-    rc = up_start(&x, &ex->call, s->upstream, &out, gw_body_pending(ex) ? &body : NULL, gw_worker()->res_fields,
-                  GW_FIELDS_MAX);
+    rc = up_start(&x, &ex->call, s->upstream, &out, gw_body_pending(ex) ? &body : NULL,
+                  gw_worker()->res_fields, GW_FIELDS_MAX);
     ex->upstream = s->name;
     ex->endpoint = x.endpoint ? b_slice_cstr(x.endpoint->text) : b_slice(NULL, 0);
     ex->attempts = x.attempts;

@@ -96,8 +96,8 @@ static int make_body(struct respond *r, const struct respond_conf *c, struct b_a
 
 static int make_fields(struct respond *r, const struct respond_conf *c, struct b_arena *arena) {
     CFG_EACH(struct cfg_text, it, &c->headers)
-    if (http_fields_add(arena, &r->fields, it->name, it->text) < 0)
-        return -1;
+        if (http_fields_add(arena, &r->fields, it->name, it->text) < 0)
+            return -1;
     if (r->body.len == 0 || http_fields_find(&r->fields, HTTP_FIELD_CONTENT_TYPE))
         return 0;
     return http_fields_add_id(arena, &r->fields, HTTP_FIELD_CONTENT_TYPE,

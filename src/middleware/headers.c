@@ -44,8 +44,8 @@ static int check_edit(struct cfg_errors *errors, const struct cfg_node *node, vo
     (void)node;
     int set = mw_check_names(errors, &e->set), add = mw_check_names(errors, &e->add), rc = 0;
     CFG_EACH(struct cfg_text, it, &e->remove)
-    if (mw_check_name(errors, it->node, it->text) < 0)
-        rc = -EINVAL;
+        if (mw_check_name(errors, it->node, it->text) < 0)
+            rc = -EINVAL;
     return set < 0 ? set : add < 0 ? add : rc;
 }
 
@@ -94,13 +94,13 @@ static const struct cfg_table table = {
 /* Names and values were checked by the load; what is left to fail is memory. */
 static int apply(const struct edit *e, struct b_arena *arena, struct http_fields *fields) {
     CFG_EACH(struct cfg_text, it, &e->remove)
-    (void)http_fields_remove_name(fields, it->text);
+        (void)http_fields_remove_name(fields, it->text);
     CFG_EACH(struct cfg_text, it, &e->set)
-    if (http_fields_set(arena, fields, it->name, it->text) < 0)
-        return -HTTP_E_OUT_OF_MEMORY;
+        if (http_fields_set(arena, fields, it->name, it->text) < 0)
+            return -HTTP_E_OUT_OF_MEMORY;
     CFG_EACH(struct cfg_text, it, &e->add)
-    if (http_fields_add(arena, fields, it->name, it->text) < 0)
-        return -HTTP_E_OUT_OF_MEMORY;
+        if (http_fields_add(arena, fields, it->name, it->text) < 0)
+            return -HTTP_E_OUT_OF_MEMORY;
     return 0;
 }
 

@@ -13,13 +13,14 @@
 #include "base/number.h"
 #include "base/sanitize.h"
 
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
 #else
 #define VALGRIND_STACK_REGISTER(a, b) 0
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
 #define VALGRIND_DISABLE_ERROR_REPORTING
 #define VALGRIND_ENABLE_ERROR_REPORTING
+#define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)0)
 #endif
 
 #define PAGE 4096u
@@ -118,6 +119,7 @@ void rt_stack_give(struct rt_stack_pool *p, struct rt_stack *s) {
     if (p->taken % SAMPLE == 1) {
         VALGRIND_DISABLE_ERROR_REPORTING; /* reading what is no stack any more is meant */
         size_t used = rt_stack_used(s);
+        (void)VALGRIND_MAKE_MEM_DEFINED(&used, sizeof used);
         VALGRIND_ENABLE_ERROR_REPORTING;
         if (used > p->high_water)
             __atomic_store_n(&p->high_water, used, __ATOMIC_RELAXED); /* rt_stack_high_water reads it */

@@ -17,12 +17,9 @@ static int socket_error(struct up_exchange *x, const struct rt_call *call, int r
     switch (rc) {
     case -ETIMEDOUT:
         return fail(x, rt_now() >= call->deadline ? HTTP_E_DEADLINE_EXCEEDED : HTTP_E_UPSTREAM_TIMEOUT, NULL);
-    case -ECANCELED:
-        return fail(x, HTTP_E_CLIENT_CLOSED, NULL);
-    case -ENOMEM:
-        return fail(x, HTTP_E_OUT_OF_MEMORY, NULL);
-    default:
-        return fail(x, HTTP_E_UPSTREAM_RESET, NULL);
+    case -ECANCELED: return fail(x, HTTP_E_CLIENT_CLOSED, NULL);
+    case -ENOMEM: return fail(x, HTTP_E_OUT_OF_MEMORY, NULL);
+    default: return fail(x, HTTP_E_UPSTREAM_RESET, NULL);
     }
 }
 
@@ -37,7 +34,8 @@ static void drop_conn(struct up_exchange *x) {
 static ssize_t final_head(struct up_exchange *x, const struct http_request *req, struct b_slice *in) {
     while (in->len) {
         enum http_error why = HTTP_OK;
-        ssize_t n = h1_parse_response(*in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
+        ssize_t n =
+            h1_parse_response(*in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
         if (n < 0)
             return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
         if (n == 0 || x->res.status >= 200)
@@ -58,11 +56,13 @@ static int add_deadline(const struct rt_call *call, struct b_text *out) {
     if (left <= 0)
         return 0;
     char digits[B_U64_TEXT];
-    return h1_write_field(out, B_LIT("x-request-deadline"), b_slice(digits, b_format_u64(digits, (uint64_t)left)));
+    return h1_write_field(out, B_LIT("x-request-deadline"),
+                          b_slice(digits, b_format_u64(digits, (uint64_t)left)));
 }
 
 /* The head, with what is left of the deadline as its last field. */
-static int write_head(struct up_exchange *x, const struct rt_call *call, struct http_request *req, struct b_text *out) {
+static int write_head(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
+                      struct b_text *out) {
     struct b_slice host = req->authority;
     if (!host.len)
         req->authority = x->endpoint->authority;
@@ -132,7 +132,8 @@ static char *copy_rest(const struct framed *f, size_t *len) {
 
 /* Sends while it looks out for an early answer: an origin that has given one may never read the rest. 1 then, 0 when
  * all has gone, or a negative errno. */
-static int send_rest_of(struct up_exchange *x, const struct http_request *req, struct iovec *iov, rt_time deadline) {
+static int send_rest_of(struct up_exchange *x, const struct http_request *req, struct iovec *iov,
+                        rt_time deadline) {
     struct rt_wait w = {.stream = &x->conn->stream, .want = RT_READ | RT_WRITE};
     for (;;) {
         int rc = rt_wait_any(&w, 1, deadline);
@@ -150,8 +151,8 @@ static int send_rest_of(struct up_exchange *x, const struct http_request *req, s
 }
 
 /* 0 when all has gone, 1 when the response has begun before that, or -(enum http_error). */
-static int flush(struct up_exchange *x, const struct rt_call *call, const struct http_request *req, struct framed *f,
-                 rt_time deadline) {
+static int flush(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+                 struct framed *f, rt_time deadline) {
     size_t left = 0;
     for (int i = 0; i < f->count; i++)
         left += f->iov[i].iov_len;
@@ -177,8 +178,12 @@ static int send_rest(struct up_exchange *x, const struct rt_call *call, const st
     struct framed f = {0};
     for (;;) {
         struct b_slice piece;
-        int more = body->read(body->arg, &piece);
+        int early;
         x->body_taken = true;
+        while ((early = body->wait(body->arg, &x->conn->stream)) == 1)
+            if (answered(x, req))
+                return 0; /* the client may never send the rest: it waits for this answer */
+        int more = early < 0 ? early : body->read(body->arg, &piece);
         if (more < 0)
             return more;
         if (answered(x, req))
@@ -347,18 +352,17 @@ static bool may_retry(const struct up_exchange *x, int rc, const struct http_req
     switch (-rc) {
     case HTTP_E_UPSTREAM_CONNECT_FAILED:
     case HTTP_E_UPSTREAM_CONNECT_TIMEOUT:
-    case HTTP_E_DNS_FAILED:
-        return true;
+    case HTTP_E_DNS_FAILED: return true;
     case HTTP_E_UPSTREAM_RESET:
     case HTTP_E_UPSTREAM_CLOSED:
-        return x->conn && x->conn->reused && !x->conn->in_len && (sent == 0 || http_method_idempotent(req->method));
-    default:
-        return false;
+        return x->conn && x->conn->reused && !x->conn->in_len &&
+               (sent == 0 || http_method_idempotent(req->method));
+    default: return false;
     }
 }
 
-static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req, const struct up_body *body,
-                   bool fresh, uint64_t *sent) {
+static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
+                   const struct up_body *body, bool fresh, uint64_t *sent) {
     rt_time deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
     *sent = 0;
     x->attempts++;
@@ -398,7 +402,8 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
         if (rc == 0)
             return 0;
         bool again = x->attempts < u->attempts && rt_now() < call->deadline && may_retry(x, rc, req, sent);
-        bool stale = again && x->conn; /* a pooled connection that was closed: the endpoint itself may be well */
+        bool stale =
+            again && x->conn; /* a pooled connection that was closed: the endpoint itself may be well */
         drop_conn(x);
         if (!again)
             return rc;
@@ -425,7 +430,7 @@ static int cut(struct up_exchange *x, struct b_slice *pieces) {
         } else {
             int rc = h1_chunked_next(&x->chunked, &x->input, &pieces[count]);
             if (rc < 0)
-                return fail(x, HTTP_E_RESPONSE_TRUNCATED, http_error_info((enum http_error)-rc)->title);
+                return fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info((enum http_error) - rc)->title);
             count += rc == H1_CHUNK_DATA;
             x->done = rc == H1_CHUNK_END;
         }

@@ -12,6 +12,8 @@
 struct up_body {
     /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
     int (*read)(void *arg, struct b_slice *piece);
+    /* Waits until read will not wait (0) or `other` is readable (1), whichever is first, or -(enum http_error). */
+    int (*wait)(void *arg, struct rt_stream *other);
     void *arg;
 };
 
@@ -19,7 +21,7 @@ struct up_exchange {
     struct up_upstream *upstream;
     struct up_endpoint *endpoint; /* of the last attempt */
     struct up_conn *conn;
-    struct http_response res; /* fields and reason are lent until the next wait */
+    struct http_response res;  /* fields and reason are lent until the next wait */
     struct http_field *fields; /* the caller's array for them */
     unsigned cap;
     unsigned interim; /* responses before the final one, of this attempt */
@@ -33,8 +35,8 @@ struct up_exchange {
     bool request_whole; /* the request has been sent to its end */
     bool done;          /* the response has been read to its end */
     rt_time began, took; /* clock; the whole exchange, known after up_finish */
-    const char *phase;  /* what is being waited for, literal */
-    const char *why;    /* of a failure: static text for its detail, or NULL */
+    const char *phase;   /* what is being waited for, literal */
+    const char *why;     /* of a failure: static text for its detail, or NULL */
 };
 
 /* Sends the request and waits for the head of the final response, trying again on another endpoint where that is safe:
@@ -42,11 +44,13 @@ struct up_exchange {
  * Host from req->authority or else the endpoint's; `fields` is an array for the response's fields. 0, or -(enum
  * http_error); x->phase and x->why then say more. up_finish is due either way. */
 int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u, struct http_request *req,
-             const struct up_body *body, struct http_field *fields, unsigned cap) __attribute__((warn_unused_result));
+             const struct up_body *body, struct http_field *fields, unsigned cap)
+    __attribute__((warn_unused_result));
 
 /* The next pieces of the response body, lent until the next wait: how many (up to UP_PIECES), 0 at the end, or -(enum
  * http_error). Trailers are dropped. The deadline is the caller's, for this wait alone. */
-int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) __attribute__((warn_unused_result));
+int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline)
+    __attribute__((warn_unused_result));
 
 /* Body pieces that can be had without waiting; as up_read, and -EAGAIN when there are none. */
 int up_read_ready(struct up_exchange *x, struct b_slice *pieces) __attribute__((warn_unused_result));

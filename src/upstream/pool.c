@@ -33,7 +33,8 @@ static void idle_over(struct rt_parked *p, int result) {
     struct up_upstream *u = c->endpoint->upstream;
     bool expired = rt_now() >= rt_after(c->born, u->pool.max_lifetime);
     if (result == -ETIMEDOUT && !expired && atomic_load(&u->idle) <= u->pool.min_idle) {
-        rt_time next = rt_earlier(rt_after(rt_now(), u->pool.max_idle_time), rt_after(c->born, u->pool.max_lifetime));
+        rt_time next =
+            rt_earlier(rt_after(rt_now(), u->pool.max_idle_time), rt_after(c->born, u->pool.max_lifetime));
         rt_park_stream(&c->stream, &c->parked, next);
         return;
     }
@@ -57,7 +58,8 @@ void up_pool_give(struct up_conn *c) {
     struct up_upstream *u = e->upstream;
     rt_time end_of_life = rt_after(c->born, u->pool.max_lifetime);
     /* a socket that is readable now has been closed by the peer, or carries bytes that belong to no request */
-    bool usable = !(c->stream.flags & (RT_STREAM_READABLE | RT_STREAM_HUP)) && !c->in_len && rt_now() < end_of_life;
+    bool usable =
+        !(c->stream.flags & (RT_STREAM_READABLE | RT_STREAM_HUP)) && !c->in_len && rt_now() < end_of_life;
     /* counted before it is asked who wants a permit: see up_upstream.wanting */
     if (atomic_fetch_add(&u->idle, 1) >= u->pool.max_idle || !usable || atomic_load(&u->wanting) > 0 ||
         up_registry_closing(u->registry)) {
@@ -70,7 +72,8 @@ void up_pool_give(struct up_conn *c) {
     b_list_push_front(&idle_here(e)->conns, &c->link);
     idle_here(e)->count++;
     c->parked.fn = idle_over;
-    rt_park_stream(&c->stream, &c->parked, rt_earlier(rt_after(rt_now(), u->pool.max_idle_time), end_of_life));
+    rt_park_stream(&c->stream, &c->parked,
+                   rt_earlier(rt_after(rt_now(), u->pool.max_idle_time), end_of_life));
 }
 
 static bool close_one_idle(struct up_upstream *u) {
@@ -114,22 +117,15 @@ static int wait_for_permit(struct up_upstream *u, rt_time deadline) {
 
 static int connect_error(int rc) {
     switch (rc) {
-    case 0:
-        return 0;
-    case -ETIMEDOUT:
-        return -HTTP_E_UPSTREAM_CONNECT_TIMEOUT;
-    case -EADDRNOTAVAIL:
-        return -HTTP_E_OUT_OF_PORTS;
+    case 0: return 0;
+    case -ETIMEDOUT: return -HTTP_E_UPSTREAM_CONNECT_TIMEOUT;
+    case -EADDRNOTAVAIL: return -HTTP_E_OUT_OF_PORTS;
     case -EMFILE:
-    case -ENFILE:
-        return -HTTP_E_OUT_OF_FILES;
+    case -ENFILE: return -HTTP_E_OUT_OF_FILES;
     case -ENOMEM:
-    case -ENOBUFS:
-        return -HTTP_E_OUT_OF_MEMORY;
-    case -ECANCELED:
-        return -HTTP_E_CLIENT_CLOSED;
-    default:
-        return -HTTP_E_UPSTREAM_CONNECT_FAILED;
+    case -ENOBUFS: return -HTTP_E_OUT_OF_MEMORY;
+    case -ECANCELED: return -HTTP_E_CLIENT_CLOSED;
+    default: return -HTTP_E_UPSTREAM_CONNECT_FAILED;
     }
 }
 

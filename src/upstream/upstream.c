@@ -12,10 +12,11 @@ struct up_registry {
     _Atomic bool closing;
 };
 
-static struct tel_family endpoint_requests = {.name = "weir_endpoint_requests_total",
-                                              .help = "Requests sent to an endpoint, over a connection that was there.",
-                                              .type = TEL_COUNTER,
-                                              .labels = {"upstream", "endpoint"}};
+static struct tel_family endpoint_requests = {
+    .name = "weir_endpoint_requests_total",
+    .help = "Requests sent to an endpoint, over a connection that was there.",
+    .type = TEL_COUNTER,
+    .labels = {"upstream", "endpoint"}};
 static struct tel_family retries = {.name = "weir_upstream_retries_total",
                                     .help = "Attempts after the first one of a request.",
                                     .type = TEL_COUNTER,
@@ -86,16 +87,10 @@ static int copy(struct b_slice from, struct b_slice *to) {
 
 static int set_address(struct up_endpoint *e, const struct cfg_url *url) {
     switch (url->kind) {
-    case CFG_HOST_IPV4:
-        net_ipv4(&e->address, url->ip, url->port);
-        return 0;
-    case CFG_HOST_IPV6:
-        net_ipv6(&e->address, url->ip, url->port);
-        return 0;
-    case CFG_HOST_UNIX:
-        return net_unix(&e->address, url->path);
-    default:
-        return copy(url->name, &e->name);
+    case CFG_HOST_IPV4: net_ipv4(&e->address, url->ip, url->port); return 0;
+    case CFG_HOST_IPV6: net_ipv6(&e->address, url->ip, url->port); return 0;
+    case CFG_HOST_UNIX: return net_unix(&e->address, url->path);
+    default: return copy(url->name, &e->name);
     }
 }
 
@@ -207,6 +202,18 @@ struct up_upstream *up_get(struct up_registry *r, const struct cfg_upstream *con
     return u;
 }
 
+#define TRIES 100
+
+/* Memory or fibers may be short for a moment. */
+static int on_all_workers(const char *name, void (*fn)(void *), void *arg) {
+    int rc = rt_on_all_workers(name, fn, arg);
+    rt_cancel_off();
+    for (unsigned i = 1; rc && i < TRIES && rt_sleep_until(rt_after(rt_now(), 10 * RT_MS)) == 0; i++)
+        rc = rt_on_all_workers(name, fn, arg);
+    rt_cancel_on();
+    return rc;
+}
+
 static void clear_here(void *arg) {
     up_pool_clear(arg);
 }
@@ -214,13 +221,14 @@ static void clear_here(void *arg) {
 static void clear_all_here(void *arg) {
     struct up_registry *r = arg;
     pthread_mutex_lock(&r->lock); /* clearing a pool does not wait */
-    B_LIST_EACH(n, &r->list) up_pool_clear(B_CONTAINER(n, struct up_upstream, link));
+    B_LIST_EACH(n, &r->list)
+        up_pool_clear(B_CONTAINER(n, struct up_upstream, link));
     pthread_mutex_unlock(&r->lock);
 }
 
 void up_registry_close(struct up_registry *r) {
     atomic_store(&r->closing, true);
-    int rc = rt_on_all_workers("close pools", clear_all_here, r);
+    int rc = on_all_workers("close pools", clear_all_here, r);
     (void)rc; /* what is left is closed with the process */
 }
 
@@ -237,7 +245,7 @@ void up_put(struct up_upstream *u) {
     pthread_mutex_unlock(&r->lock);
     if (!last)
         return;
-    if (rt_worker_count() && rt_on_all_workers("close pool", clear_here, u) != 0)
+    if (rt_worker_count() && on_all_workers("close pool", clear_here, u) != 0)
         return; /* no fiber to be had: what is left is closed with the process */
     free_upstream(u);
 }

@@ -51,15 +51,16 @@ struct up_upstream {
     uint32_t schedule_len;
     _Atomic uint32_t turn;
     _Atomic int64_t in_flight;
-    _Atomic int64_t idle;    /* connections waiting in pools, over all workers */
-    _Atomic int64_t wanting; /* requests that have found no permit; looked at after `idle` was raised, raised before it
+    _Atomic int64_t idle; /* connections waiting in pools, over all workers */
+    _Atomic int64_t
+        wanting; /* requests that have found no permit; looked at after `idle` was raised, raised before it
                               * is looked at, so that no connection goes idle unseen by one who needs its permit */
     struct rt_sem connections; /* permits: pool.max_connections, one for each connection, idle or not */
     struct up_shrink {
         struct rt_msg msg; /* asks a worker for one of its idle connections */
         _Atomic bool posted;
         struct up_upstream *upstream;
-    } *shrink; /* of each worker */
+    } * shrink; /* of each worker */
     struct up_metrics metrics;
 };
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/number.h"
 #include "gateway/gateway.h"
 #include "http/h1_parse.h"
@@ -154,7 +155,8 @@ static void check_bytes(unsigned id, bool answer, size_t at, const char *p, size
 }
 
 /* Reads and checks a body; `id` 0: only reads. True when it came to its end. */
-static bool read_body(struct talk *t, enum http_body_kind kind, uint64_t left, unsigned id, bool answer, size_t *size) {
+static bool read_body(struct talk *t, enum http_body_kind kind, uint64_t left, unsigned id, bool answer,
+                      size_t *size) {
     struct h1_chunked chunked;
     h1_chunked_init(&chunked, NULL, 1024);
     *size = 0;
@@ -205,12 +207,14 @@ static bool origin_answer(struct talk *t, unsigned id, bool head) {
     some = kind && mishap(8) ? (size_t)draw(n + 1) : n;
     char text[256];
     if (mishap(20))
-        (void)send_text(t, draw(2) ? "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n" : "nonsense\r\n");
+        (void)send_text(t, draw(2) ? "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+                                   : "nonsense\r\n");
     if (mishap(12))
         return false;
     if (draw(8) == 0 && !send_text(t, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"))
         return false;
-    int len = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nX-Id: %u\r\n%s%s", id, names[kind], kind ? ": " : "");
+    int len =
+        snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nX-Id: %u\r\n%s%s", id, names[kind], kind ? ": " : "");
     if (kind == 1)
         len += snprintf(text + len, sizeof text - (size_t)len, "%zu\r\n", n);
     else if (kind == 2)
@@ -231,14 +235,16 @@ static bool origin_serve(struct talk *t, struct b_arena *arena) {
     ssize_t n;
     size_t size;
     for (;;) {
-        n = t->len ? h1_parse_request(b_slice(t->in, t->len), &http_limits_default, t->fields, FIELDS, arena, &r) : 0;
+        n = t->len
+                ? h1_parse_request(b_slice(t->in, t->len), &http_limits_default, t->fields, FIELDS, arena, &r)
+                : 0;
         if (n)
             break;
         if (fill(t) <= 0)
             return false;
     }
     if (n < 0) {
-        broken("an origin is sent a bad head: %s", http_error_info((enum http_error)-n)->code);
+        broken("an origin is sent a bad head: %s", http_error_info((enum http_error) - n)->code);
         return false;
     }
     unsigned id = id_of(&r.fields);
@@ -325,8 +331,8 @@ static bool client_receive(struct talk *t, unsigned id, enum http_method method)
     enum http_error why;
     ssize_t n;
     size_t size;
-    while ((n = t->len ? h1_parse_response(b_slice(t->in, t->len), &http_limits_default, t->fields, FIELDS, method, &r,
-                                           &why)
+    while ((n = t->len ? h1_parse_response(b_slice(t->in, t->len), &http_limits_default, t->fields, FIELDS,
+                                           method, &r, &why)
                        : 0) == 0)
         if (fill(t) <= 0)
             return false;
@@ -351,7 +357,8 @@ static bool client_receive(struct talk *t, unsigned id, enum http_method method)
 
 static bool client_ask(struct talk *t) {
     static const char *const methods[] = {"GET", "POST", "PUT", "HEAD"};
-    static const enum http_method ids[] = {HTTP_METHOD_GET, HTTP_METHOD_POST, HTTP_METHOD_PUT, HTTP_METHOD_HEAD};
+    static const enum http_method ids[] = {HTTP_METHOD_GET, HTTP_METHOD_POST, HTTP_METHOD_PUT,
+                                           HTTP_METHOD_HEAD};
     unsigned which = (unsigned)draw(4), id = ++sim.ids;
     bool last = false;
     HOLDS(id < IDS);
@@ -401,7 +408,8 @@ static void reloader(void *arg) {
     for (unsigned i = 1; i < 12; i++) {
         struct cfg_errors errors;
         pause_up_to(400 * RT_MS);
-        if (sim.seed % 4 == 3 && i > 2) /* the simulator's own tables, which must not fail, have grown by then */
+        if (sim.seed % 4 == 3 &&
+            i > 2) /* the simulator's own tables, which must not fail, have grown by then */
             b_alloc_fail_at(1 + draw(300));
         cfg_errors_init(&errors);
         sim.options.config_text = b_slice_cstr(configs[i % 2]);
@@ -491,6 +499,7 @@ static uint64_t number(const char *text) {
 
 int main(int argc, char **argv) {
     uint64_t seeds = getenv("WEIR_SEED") ? 1 : 20, first = rt_sim_seed(1), failed = 0;
+    b_log_set_level(B_ERROR);
     for (int i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--seeds") == 0)
             seeds = number(argv[i + 1]);
@@ -503,7 +512,8 @@ int main(int argc, char **argv) {
         failed += !run_seed(first + i);
     if (seeds >= 10 && (!total_whole || !total_refused || !total_broken)) {
         fprintf(stderr, "sim_proxy: nothing was tested: %llu whole, %llu refused, %llu broken\n",
-                (unsigned long long)total_whole, (unsigned long long)total_refused, (unsigned long long)total_broken);
+                (unsigned long long)total_whole, (unsigned long long)total_refused,
+                (unsigned long long)total_broken);
         failed++;
     }
     printf("sim_proxy: %llu seeds, %llu failed; %llu answers whole, %llu refused, %llu broken off\n",

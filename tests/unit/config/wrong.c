@@ -212,7 +212,7 @@ TEST(references) {
         {HEAD "routes:\n- match: /\n  proxy: {upstream: orders}\n",
          "w:5:21: there is no upstream \"orders\": add it to `upstreams`\n"},
         {ROUTE("path: /, listen: ':81'"),
-         "w:4:28: no listener has the address :81: write it as in `listen`\n"},
+         "w:4:28: no listener has the address :81: write one as in `listen` (:80)\n"},
         {ROUTE("path: /, listen: ':080'"), ""},
         {HEAD "use: [m]\nmiddleware: {n: {limit: {}}}" TAIL,
          "w:3:7: there is no middleware \"m\": add it to `middleware`, or name a kind of them\n"},

@@ -20,8 +20,10 @@ static void ask(void *arg) {
     struct built b;
     char text[256];
     struct b_text config = b_text_fixed(text, sizeof text - 1);
-    b_text_printf(&config, "version: 1\nlisten: [\":8080\"]\ntrusted_proxies: [%s]\nroutes: [{match: /, respond: {}}]\n",
-                  a->trusted);
+    b_text_printf(
+        &config,
+        "version: 1\nlisten: [\":8080\"]\ntrusted_proxies: [%s]\nroutes: [{match: /, respond: {}}]\n",
+        a->trusted);
     text[config.len] = 0;
     build(&b, text);
     struct http_field fields[4];
@@ -59,8 +61,15 @@ TEST(milliseconds) {
 }
 
 TEST(nonsense_is_ignored) {
-    static const char *const nonsense[] = {"", "-1", "1.5", "10ms", "0x10", "18446744073709551615",
-                                           "18446744073709551616", "9223372036854775807", "9999999999999999999999"};
+    static const char *const nonsense[] = {"",
+                                           "-1",
+                                           "1.5",
+                                           "10ms",
+                                           "0x10",
+                                           "18446744073709551615",
+                                           "18446744073709551616",
+                                           "9223372036854775807",
+                                           "9999999999999999999999"};
     for (size_t i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++)
         CHECK_INT(left_after(TRUSTED, "x-request-deadline", nonsense[i]), ROUTE_DEADLINE);
     static const char *const grpc[] = {"", "5", "S", "123456789S", "5s", "-5S", "5 S", "5SS", "99999999H"};

@@ -3,7 +3,9 @@
 extern const struct test_case deadline_tests[], plan_tests[], router_tests[];
 
 int main(int argc, char **argv) {
-    static const struct test_suite suites[] = {
-        {"deadline", deadline_tests}, {"plan", plan_tests}, {"router", router_tests}, {0}};
+    static const struct test_suite suites[] = {{"deadline", deadline_tests},
+                                               {"plan", plan_tests},
+                                               {"router", router_tests},
+                                               {0}};
     return test_main(argc, argv, suites);
 }

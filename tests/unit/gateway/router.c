@@ -31,8 +31,8 @@ TEST(takes_the_most_specific) {
 
 TEST(goes_back_far) {
     struct built b;
-    build(&b, HEAD ROUTE("path: \"/{a}/{b}/{c}/z\"") ROUTE("path: \"/x/{b}/{c}/y\"") ROUTE("path: \"/x/y/{c}/w\"")
-                  ROUTE("path: \"/x/*\""));
+    build(&b, HEAD ROUTE("path: \"/{a}/{b}/{c}/z\"") ROUTE("path: \"/x/{b}/{c}/y\"")
+                  ROUTE("path: \"/x/y/{c}/w\"") ROUTE("path: \"/x/*\""));
     check_get(&b, "/x/y/1/w", "/x/y/{c}/w c=1");
     check_get(&b, "/x/y/1/y", "/x/{b}/{c}/y b=y c=1");
     check_get(&b, "/x/y/1/z", "/x/*"); /* a literal, however wide, before a parameter */
@@ -102,8 +102,8 @@ TEST(a_long_host_is_no_host) {
 
 TEST(takes_listeners) {
     struct built b;
-    build(&b, HEAD ROUTE("path: /a, listen: \"127.0.0.1:8081\"") ROUTE("path: /*") ROUTE("path: \"/{b}\", host: h")
-                  ROUTE("path: \"/{both}\", host: h, listen: \"127.0.0.1:8081\""));
+    build(&b, HEAD ROUTE("path: /a, listen: \"127.0.0.1:8081\"") ROUTE("path: /*") ROUTE(
+                  "path: \"/{b}\", host: h") ROUTE("path: \"/{both}\", host: h, listen: \"127.0.0.1:8081\""));
     CHECK_STR(found_on(&b, ":8080", "GET", "x", "/a"), "/*");
     CHECK_STR(found_on(&b, "127.0.0.1:8081", "GET", "x", "/a"), "/a");
     CHECK_STR(found_on(&b, "127.0.0.1:8081", "GET", "h", "/a"), "/{both} both=a");
@@ -130,8 +130,8 @@ static unsigned route_number(struct built *b, const char *method, const char *pa
     struct b_arena arena;
     struct b_slice name = b_slice_cstr(method);
     b_arena_init(&arena, B_TAG_TEST, NULL, NULL, 0, 1 << 20);
-    gw_router_find(b->snapshot->router, b_slice(NULL, 0), NULL, http_method_of(name), name, b_slice_cstr(path), &arena,
-                   &m);
+    gw_router_find(b->snapshot->router, b_slice(NULL, 0), NULL, http_method_of(name), name,
+                   b_slice_cstr(path), &arena, &m);
     b_arena_release(&arena);
     for (unsigned i = 0; i < b->snapshot->route_count; i++)
         if (b->snapshot->routes[i] == m.route)
@@ -143,7 +143,7 @@ TEST(head_comes_with_get) {
     struct built b;
     build(&b, HEAD ROUTE("path: /a, methods: [GET]") ROUTE("path: /b, methods: [POST]")
                   ROUTE("path: /c, methods: [GET]") ROUTE("path: /c, methods: [HEAD]")
-                  ROUTE("path: /d, methods: [HEAD]") ROUTE("path: /d, methods: [GET]"));
+                      ROUTE("path: /d, methods: [HEAD]") ROUTE("path: /d, methods: [GET]"));
     REQUIRE(b.snapshot);
     CHECK_UINT(route_number(&b, "HEAD", "/a"), 1);
     CHECK_UINT(route_number(&b, "HEAD", "/b"), 0);
@@ -184,13 +184,15 @@ TEST(allow_has_an_end) {
 TEST(ties_name_both_lines) {
     struct built b;
     build(&b, HEAD ROUTE("path: \"/a/{x}\", methods: [GET, PUT]") ROUTE("path: \"/a/{y}\", methods: [PUT]")
-                  ROUTE("path: /b/*") ROUTE("path: /b/*") ROUTE("path: /b/*, host: h") ROUTE("path: /b/*, methods: [GET]"));
+                  ROUTE("path: /b/*") ROUTE("path: /b/*") ROUTE("path: /b/*, host: h")
+                      ROUTE("path: /b/*, methods: [GET]"));
     CHECK(!b.snapshot);
-    CHECK_STR(b.said,
-              "t:5:13: this route matches exactly what the route at line 4 matches (/a/{x}); change its path, host or "
-              "methods, or remove one of them\n"
-              "t:7:13: this route matches exactly what the route at line 6 matches (/b/*); change its path, host or "
-              "methods, or remove one of them\n");
+    CHECK_STR(
+        b.said,
+        "t:5:13: this route matches exactly what the route at line 4 matches (/a/{x}); change its path, host or "
+        "methods, or remove one of them\n"
+        "t:7:13: this route matches exactly what the route at line 6 matches (/b/*); change its path, host or "
+        "methods, or remove one of them\n");
     unbuild(&b);
 }
 
@@ -221,7 +223,8 @@ TEST(deep_paths) {
 
 TEST(parameters_have_a_limit) {
     struct built b;
-    build(&b, HEAD ROUTE("path: \"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}\"") ROUTE("path: \"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}\""));
+    build(&b, HEAD ROUTE("path: \"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}\"")
+                  ROUTE("path: \"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}\""));
     CHECK_STR(b.said, "t:5:13: a path has at most 8 parameters\n");
     unbuild(&b);
     build(&b, HEAD ROUTE("path: \"/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}\""));

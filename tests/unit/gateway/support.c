@@ -46,7 +46,8 @@ static const struct cfg_addr *address(const struct built *b, const char *text) {
     return &all[0].addr;
 }
 
-const char *found_on(struct built *b, const char *listener, const char *method, const char *host, const char *path) {
+const char *found_on(struct built *b, const char *listener, const char *method, const char *host,
+                     const char *path) {
     static char text[4096];
     struct b_text out = b_text_fixed(text, sizeof text - 1);
     struct b_slice name = b_slice_cstr(method);

@@ -19,6 +19,7 @@ void unbuild(struct built *b);
 /* What a request finds: "PATTERN", "PATTERN name=value ...", "404", or "405 METHODS". */
 const char *found(struct built *b, const char *method, const char *host, const char *path);
 /* The same on the listener of that address. */
-const char *found_on(struct built *b, const char *listener, const char *method, const char *host, const char *path);
+const char *found_on(struct built *b, const char *listener, const char *method, const char *host,
+                     const char *path);
 
 #endif

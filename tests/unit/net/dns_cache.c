@@ -95,10 +95,10 @@ TEST(the_oldest_gives_way) {
     CHECK_UINT(take(&c, "n1")->holds, 1);
     CHECK(!b_map_get(&c.map, B_LIT("n2")));
     B_LIST_EACH(n, &c.used)
-    B_CONTAINER(n, struct net_dns_entry, used)->holds = 1;
+        B_CONTAINER(n, struct net_dns_entry, used)->holds = 1;
     CHECK_INT(net_cache_take(&c, B_LIT("another"), &e), -EAGAIN);
     B_LIST_EACH(n, &c.used)
-    B_CONTAINER(n, struct net_dns_entry, used)->holds = 0;
+        B_CONTAINER(n, struct net_dns_entry, used)->holds = 0;
     net_cache_free(&c);
 }
 

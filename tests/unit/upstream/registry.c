@@ -15,12 +15,16 @@ static void load(struct loaded *l, const char *options) {
     struct cfg_errors errors;
     struct cfg_root *root;
     static const struct cfg_option no_options[] = {{0}};
-    static const struct cfg_table table = {.name = "t", .options = no_options, .size = sizeof(struct cfg_head)};
+    static const struct cfg_table table = {.name = "t",
+                                           .options = no_options,
+                                           .size = sizeof(struct cfg_head)};
     static const struct cfg_module handler = {.name = "answer", .summary = "Answers", .options = &table};
     static const struct cfg_module *const handlers[] = {&handler, NULL}, *const none[] = {NULL};
     static const struct cfg_registry registry = {.handlers = handlers, .middleware = none};
-    int n = snprintf(text, sizeof text, "version: 1\nlisten: [\":1\"]\nupstreams:\n  u: {%s}\n"
-                     "routes: [{match: /, answer: {}}]\n", options);
+    int n = snprintf(text, sizeof text,
+                     "version: 1\nlisten: [\":1\"]\nupstreams:\n  u: {%s}\n"
+                     "routes: [{match: /, answer: {}}]\n",
+                     options);
     const struct cfg_source source = {.name = "t", .bytes = b_slice(text, (size_t)n)};
     cfg_errors_init(&errors);
     b_arena_init(&l->arena, B_TAG_TEST, NULL, NULL, 0, 1 << 20);
@@ -94,7 +98,8 @@ TEST(the_last_reference_takes_it_off_the_list) {
 
 TEST(an_upstream_is_what_the_config_says) {
     struct up_registry *r = up_registry_new();
-    struct up_upstream *u = get(r, "endpoints: [\"http://[::1]:8081\", \"http://o.example\"], pool: {max_connections: 9}");
+    struct up_upstream *u =
+        get(r, "endpoints: [\"http://[::1]:8081\", \"http://o.example\"], pool: {max_connections: 9}");
     REQUIRE(u && u->endpoint_count == 2);
     const struct up_endpoint *literal = u->endpoints[0], *named = u->endpoints[1];
     CHECK_SLICE(literal->authority.ptr, literal->authority.len, "[::1]:8081");

@@ -1,0 +1,54 @@
+"""Fixtures. `lab` starts everything and stops it after the test; `site` is one for all tests of a file, for tables of
+cases that share an instance."""
+import os
+import shutil
+
+import pytest
+
+from harness import WEIR_BIN, Lab
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "release: also runs against the release binary")
+
+
+def pytest_sessionstart(session):
+    if not os.access(WEIR_BIN, os.X_OK):
+        pytest.exit(f"there is no program {WEIR_BIN}: build it, or set WEIR_BIN", returncode=2)
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = Lab(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def module_lab(tmp_path_factory):
+    made = Lab(tmp_path_factory.mktemp("lab"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def weir(lab):
+    """weir(config) -> a running instance."""
+    return lab.weir
+
+
+@pytest.fixture
+def origin(lab):
+    """origin(answer) -> a running scripted origin."""
+    return lab.origin
+
+
+@pytest.fixture
+def tool():
+    """tool(name) -> its path; skips the test where it is not installed."""
+    def find(name):
+        path = shutil.which(name)
+        if not path:
+            pytest.skip(f"{name} is not installed")
+        return path
+    return find

@@ -1,0 +1,263 @@
+"""HUP and POST /-/reload: a new config without a lost request; a bad one changes nothing and says why."""
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from harness import free_port, proxy, run_weir
+from origin import echo
+from test_upstream_faults import background
+from wire import Conn, wait_until
+
+
+def responding(*bodies, **more):
+    """A config with a route for each: /NAME answers NAME."""
+    return {**more, "routes": [{"match": {"path": f"/{b}"}, "respond": {"body": b}} for b in bodies]}
+
+
+def test_a_new_route_serves(lab):
+    weir = lab.weir(responding("a"))
+    assert weir.get("/b").status == 404
+    response = weir.reload(responding("a", "b"))
+    assert response.status == 200, response
+    assert weir.get("/b").body == b"b"
+    assert weir.reload(responding("b")).status == 200
+    assert weir.get("/a").status == 404
+
+
+def test_hup(lab):
+    weir = lab.weir(responding("a"))
+    weir.write(responding("a", "b"))
+    weir.signal(signal.SIGHUP)
+    wait_until(lambda: weir.get("/b").status == 200, "the new route serves")
+
+
+def test_weir_reload(lab):
+    weir = lab.weir(responding("a"))
+    weir.write(responding("a", "b"))
+    done = run_weir("reload", "-c", weir.config_file)
+    assert done.returncode == 0, done.stderr
+    assert weir.get("/b").status == 200
+    weir.write(BAD)
+    done = run_weir("reload", "-c", weir.config_file, "--admin", f"127.0.0.1:{weir.admin_port}")
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr and "statsu" in done.stderr
+    assert weir.get("/b").status == 200
+
+
+def test_reload_tells_the_difference(lab):
+    weir = lab.weir(responding("a"))
+    told = weir.reload(responding("a", "b"))
+    assert told.status == 200 and told.header("content-type") == "application/json"
+    assert "/b" in told.body.decode()
+
+
+def test_every_worker_serves_the_new_config_when_the_answer_is_there(lab):
+    weir = lab.weir(responding("a", workers=4))
+    conns = [weir.connect() for _ in range(12)]
+    for i in range(10):
+        name = f"x{i}"
+        assert weir.reload(responding("a", name, workers=4)).status == 200
+        for conn in conns:
+            assert conn.exchange("GET", f"/{name}").status == 200
+
+
+BAD = {"routes": [{"match": {"path": "/a"}, "respond": {"statsu": 200}},
+                  {"match": {"path": "/b"}, "proxy": {"upstream": "nowhere"}}]}
+
+
+def test_a_bad_config_is_refused_with_all_errors(lab):
+    weir = lab.weir(responding("a"))
+    response = weir.reload(BAD)
+    assert response.status == 422
+    assert response.header("content-type") == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == 422
+    errors = problem["errors"]
+    assert len(errors) == 2
+    text = str(errors)
+    assert "statsu" in text and "status" in text and "nowhere" in text and "line" in text
+    assert weir.get("/a").body == b"a"
+    assert weir.get("/b").status == 404
+    assert weir.reload(responding("b")).status == 200, "a good config after a bad one"
+    assert weir.get("/b").body == b"b"
+
+
+def test_a_bad_config_on_hup_is_told_in_the_log(lab):
+    weir = lab.weir(responding("a"))
+    weir.write(BAD)
+    weir.signal(signal.SIGHUP)
+    wait_until(lambda: "nowhere" in weir.stderr(), "the log says what is wrong")
+    assert weir.get("/a").body == b"a"
+
+
+@pytest.mark.parametrize("damage", ["", "{", "version: 1\n", "\0\1\2", "- a\n"])
+def test_a_damaged_file_is_refused(lab, damage):
+    weir = lab.weir(responding("a"))
+    with open(weir.config_file, "w", encoding="utf-8") as f:
+        f.write(damage)
+    response = weir.reload()
+    assert response.status == 422, response
+    assert weir.get("/a").body == b"a"
+
+
+def test_a_missing_file_is_refused(lab):
+    weir = lab.weir(responding("a"))
+    os.unlink(weir.config_file)
+    assert weir.reload().status == 422
+    assert weir.get("/a").body == b"a"
+
+
+def listening(*ports, **more):
+    return {**responding("a"), "listen": [f"127.0.0.1:{p}" for p in ports], **more}
+
+
+def refuses_connections(port):
+    try:
+        Conn(("127.0.0.1", port)).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_listeners_come_and_go(lab):
+    first, second, third = free_port(), free_port(), free_port()
+    weir = lab.weir(listening(first, second))
+    assert weir.reload(listening(first, third)).status == 200
+    wait_until(lambda: refuses_connections(second), "the listener that was taken out is closed")
+    for port in (first, third):
+        with weir.connect(("127.0.0.1", port)) as conn:
+            assert conn.exchange("GET", "/a").body == b"a"
+
+
+def test_a_listener_that_cannot_be_opened_changes_nothing(lab):
+    first = free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        taken.listen()
+        weir = lab.weir(listening(first))
+        response = weir.reload({**listening(first, taken.getsockname()[1]), **responding("a", "b")})
+        assert response.status >= 400, response
+        assert "in use" in response.body.decode()
+    assert weir.get("/a").body == b"a"
+    assert weir.get("/b").status == 404
+
+
+def test_connections_survive(lab):
+    weir = lab.weir(responding("a"))
+    with weir.connect() as conn:
+        for i in range(20):
+            assert weir.reload(responding("a", f"x{i}")).status == 200
+            response = conn.exchange("GET", f"/x{i}")
+            assert response.status == 200 and not response.closes
+
+
+def test_upstream_connections_survive(lab):
+    origin = lab.origin()
+    config = {**proxy(origin), "workers": 1}
+    weir = lab.weir(config)
+    with weir.connect() as conn:
+        for i in range(10):
+            assert conn.exchange("GET", f"/{i}").status == 200
+            extra = {"match": {"path": f"/extra{i}"}, "respond": {"body": "x"}}
+            assert weir.reload({**config, "routes": config["routes"] + [extra]}).status == 200
+    assert len(origin.peers) == 1
+
+
+def test_counters_go_on(lab):
+    weir = lab.weir(responding("a"))
+    weir.get("/a")
+    weir.reload(responding("a", "b"))
+    weir.get("/a")
+    weir.wait_metric(2, "http_server_request_duration_seconds_count", http_route="/a")
+
+
+def test_a_request_in_flight_keeps_its_config(lab):
+    """Its upstream and its route are gone when the answer comes, and it arrives all the same."""
+    release = threading.Event()
+    origin = lab.origin(lambda request, peer: peer.wait(release) and echo(request, peer))
+    weir = lab.weir(proxy(origin, path="/held"))
+    result = background(lambda: weir.get("/held"))
+    wait_until(lambda: origin.requests, "the request is at the origin")
+    assert weir.reload(responding("a")).status == 200
+    assert weir.get("/held").status == 404
+    release.set()
+    assert result().json()["target"] == "/held"
+
+
+class Load:
+    """Clients that never stop; every answer that is not 200 is kept."""
+
+    def __init__(self, weir, n, target="/a", keep=True):
+        self.weir, self.target, self.keep = weir, target, keep
+        self.stop = threading.Event()
+        self.done = [0] * n
+        self.failures = []
+        self.threads = [threading.Thread(target=self.client, args=(i,), daemon=True) for i in range(n)]
+
+    def client(self, number):
+        try:
+            conn = Conn(("127.0.0.1", self.weir.port))
+            while not self.stop.is_set():
+                response = conn.exchange("GET", self.target)
+                if response.status != 200:
+                    self.failures.append(repr(response))
+                self.done[number] += 1
+                if not self.keep or response.closes:
+                    conn.close()
+                    conn = Conn(("127.0.0.1", self.weir.port))
+            conn.close()
+        except Exception as e:  # whatever it is, it is the finding
+            self.failures.append(repr(e))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(60)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("how", ["hup", "post"])
+def test_no_request_fails_during_reloads(lab, how):
+    """30 reloads under keep-alive clients and clients with new connections: zero failed requests."""
+    origin = lab.origin()
+    config = proxy(origin, path="/a")
+    weir = lab.weir(config)
+    with Load(weir, 6) as kept, Load(weir, 2, keep=False) as fresh:
+        for i in range(30):
+            extra = {"match": {"path": f"/x{i}"}, "respond": {"body": "x"}}
+            changed = {**config, "routes": config["routes"] + [extra], "limits": {"max_headers": 100 + i % 2}}
+            weir.write(changed)
+            if how == "hup":
+                weir.signal(signal.SIGHUP)
+            else:
+                assert weir.reload().status == 200
+            wait_until(lambda: weir.get(f"/x{i}").status == 200, "the new config serves")
+            before = sum(kept.done)
+            wait_until(lambda: sum(kept.done) > before + 20 or kept.failures, "requests go on")
+    assert kept.failures == [] and fresh.failures == []
+    assert min(kept.done) > 0 and min(fresh.done) > 0
+
+
+def test_bad_reloads_under_load(lab):
+    weir = lab.weir(responding("a"))
+    with Load(weir, 4) as load:
+        for i in range(20):
+            assert weir.reload(BAD if i % 2 else {"routes": f"x{i}"}).status == 422
+    assert load.failures == []
+
+
+def test_reloads_at_the_same_time(lab):
+    weir = lab.weir(responding("a"))
+    weir.write(responding("a", "b"))
+    results = [background(weir.reload) for _ in range(10)]
+    for result in results:
+        assert result().status in (200, 409, 503)
+    assert weir.get("/b").status == 200
