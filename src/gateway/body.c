@@ -138,12 +138,15 @@ int gw_wait_body(struct exchange *ex, struct rt_stream *other) {
     struct gw_conn *c = ex->conn;
     if (ex->body_done || unread(c).len)
         return 0;
-    int rc = invite(ex);
-    if (rc)
-        return rc;
     struct rt_wait waits[2] = {{.stream = &c->stream, .want = RT_READ}, {.stream = other, .want = RT_READ}};
-    rc = rt_wait_any(waits, 2, body_deadline(ex));
-    if (rc < 0)
-        return receive_error(rc, ex);
+    int rc = invite(ex);
+    if (rc == 0) {
+        rc = rt_wait_any(waits, 2, body_deadline(ex));
+        rc = rc < 0 ? receive_error(rc, ex) : 0;
+    }
+    if (rc < 0) {
+        ex->close = true; /* as in gw_read_body */
+        return rc;
+    }
     return waits[1].got ? 1 : 0;
 }
