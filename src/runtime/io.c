@@ -72,8 +72,9 @@ static size_t total(const struct iovec *iov, int n) {
     return sum;
 }
 
-static char *copy_of(const struct iovec *iov, int n, size_t len) {
-    char *copy = b_alloc(B_TAG_REQUESTS, len), *at = copy;
+char *rt_copy_iov(const struct iovec *iov, int n, size_t *len) {
+    *len = total(iov, n);
+    char *copy = b_alloc(B_TAG_REQUESTS, *len), *at = copy;
     for (int i = 0; copy && i < n; at += iov[i].iov_len, i++)
         if (iov[i].iov_len)
             memcpy(at, iov[i].iov_base, iov[i].iov_len);
@@ -86,8 +87,8 @@ ssize_t rt_send_lent(struct rt_stream *s, struct iovec *iov, int n, rt_time dead
     if (sent == (ssize_t)all || deadline == RT_NOWAIT || (sent < 0 && sent != -EAGAIN))
         return sent;
     /* the back end has moved the iovecs past what went */
-    size_t left = total(iov, n);
-    char *copy = copy_of(iov, n, left);
+    size_t left;
+    char *copy = rt_copy_iov(iov, n, &left);
     if (!copy)
         return -ENOMEM;
     struct iovec rest = {.iov_base = copy, .iov_len = left};

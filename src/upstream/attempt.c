@@ -118,18 +118,6 @@ static bool answered(struct up_exchange *x, const struct http_request *req) {
     return head != 0;
 }
 
-/* What the socket did not take, in memory of its own: the pieces are only lent. */
-static char *copy_rest(const struct framed *f, size_t *len) {
-    *len = 0;
-    for (int i = 0; i < f->count; i++)
-        *len += f->iov[i].iov_len;
-    char *copy = b_alloc(B_TAG_REQUESTS, *len), *at = copy;
-    for (int i = 0; copy && i < f->count; at += f->iov[i].iov_len, i++)
-        if (f->iov[i].iov_len)
-            memcpy(at, f->iov[i].iov_base, f->iov[i].iov_len);
-    return copy;
-}
-
 /* Sends while it looks out for an early answer: an origin that has given one may never read the rest. 1 then, 0 when
  * all has gone, or a negative errno. */
 static int send_rest_of(struct up_exchange *x, const struct http_request *req, struct iovec *iov,
@@ -158,7 +146,7 @@ static int flush(struct up_exchange *x, const struct rt_call *call, const struct
         left += f->iov[i].iov_len;
     ssize_t rc = f->count ? rt_send(&x->conn->stream, f->iov, f->count, RT_NOWAIT) : 0;
     if (rc == -EAGAIN || (rc >= 0 && (size_t)rc < left)) {
-        char *copy = copy_rest(f, &left); /* the iovecs have been moved past what went */
+        char *copy = rt_copy_iov(f->iov, f->count, &left); /* they have been moved past what went */
         struct iovec rest = {.iov_base = copy, .iov_len = left};
         rc = copy ? send_rest_of(x, req, &rest, deadline) : -ENOMEM;
         b_free(copy);
