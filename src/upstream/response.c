@@ -1,0 +1,171 @@
+/* A response on its way in: its head, after the interim ones, and its body. */
+#include <errno.h>
+
+#include "http/h1_parse.h"
+#include "runtime/worker.h"
+#include "upstream/exchange.h"
+
+ssize_t up_final_head(struct up_exchange *x, const struct http_request *req, struct b_slice *in) {
+    while (in->len) {
+        enum http_error why = HTTP_OK;
+        ssize_t n =
+            h1_parse_response(*in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
+        if (n < 0)
+            return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
+        if (n == 0 || x->res.status >= 200)
+            return n;
+        if (x->res.status == 101)
+            return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE,
+                           "101 without having been asked to switch protocols");
+        if (++x->interim > UP_INTERIM_MAX)
+            return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "too many interim responses");
+        *in = b_slice_from(*in, (size_t)n);
+    }
+    return 0;
+}
+
+/* Receives behind what was kept; the bytes lie in the worker's scratch buffer, lent until the next wait. */
+static int receive(struct up_exchange *x, const struct rt_call *call, rt_time deadline, struct b_slice *all) {
+    struct up_conn *c = x->conn;
+    char *buf = rt_scratch_in();
+    for (;;) {
+        int rc = rt_wait_readable(&c->stream, deadline);
+        if (rc)
+            return up_socket_error(x, call, rc);
+        size_t kept = c->in_len;
+        if (kept)
+            memcpy(buf, c->in, kept);
+        ssize_t n = rt_receive(&c->stream, buf + kept, RT_SCRATCH_BYTES - kept, RT_NOWAIT);
+        if (n == -EAGAIN)
+            continue;
+        if (n < 0)
+            return up_socket_error(x, call, (int)n);
+        if (n == 0)
+            return up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL);
+        c->in_len = 0;
+        *all = b_slice(buf, kept + (size_t)n);
+        return 0;
+    }
+}
+
+/* Keeps bytes across a wait. */
+static int keep(struct up_exchange *x, struct b_slice bytes) {
+    struct up_conn *c = x->conn;
+    if (!bytes.len)
+        return 0;
+    if (!c->in) {
+        c->in = b_alloc(B_TAG_REQUESTS, RT_SCRATCH_BYTES);
+        if (!c->in)
+            return up_fail(x, HTTP_E_OUT_OF_MEMORY, NULL);
+    }
+    memmove(c->in, bytes.ptr, bytes.len);
+    c->in_len = (uint32_t)bytes.len;
+    return 0;
+}
+
+static void body_begins(struct up_exchange *x) {
+    x->done = !http_body_expected(x->res.body, x->res.content_length);
+    x->left = x->res.content_length;
+    if (x->res.body == HTTP_BODY_CHUNKED)
+        h1_chunked_init(&x->chunked, NULL, http_limits_default.max_header_bytes);
+}
+
+/* Bytes that were kept, back in the scratch buffer. */
+static struct b_slice take_kept(struct up_conn *c) {
+    size_t kept = c->in_len;
+    if (kept)
+        memcpy(rt_scratch_in(), c->in, kept);
+    c->in_len = 0;
+    return b_slice(rt_scratch_in(), kept);
+}
+
+int up_read_head(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+                 rt_time deadline) {
+    struct b_slice in = take_kept(x->conn);
+    x->phase = "first byte";
+    for (;;) {
+        ssize_t n = up_final_head(x, req, &in);
+        if (n < 0)
+            return (int)n;
+        if (n > 0) {
+            x->input = b_slice_from(in, (size_t)n);
+            body_begins(x);
+            return 0;
+        }
+        int rc = keep(x, in); /* not whole: read on */
+        if (rc == 0)
+            rc = receive(x, call, deadline, &in);
+        if (rc)
+            return rc;
+    }
+}
+
+/* --- the body --- */
+
+static int cut(struct up_exchange *x, struct b_slice *pieces) {
+    int count = 0;
+    while (x->input.len && !x->done && count < UP_PIECES) {
+        if (x->res.body == HTTP_BODY_UNTIL_CLOSE) {
+            pieces[count++] = x->input;
+            x->input.len = 0;
+        } else if (x->res.body == HTTP_BODY_LENGTH) {
+            size_t n = x->input.len < x->left ? x->input.len : (size_t)x->left;
+            pieces[count++] = b_slice(x->input.ptr, n);
+            x->input = b_slice_from(x->input, n);
+            x->done = (x->left -= n) == 0;
+        } else {
+            int rc = h1_chunked_next(&x->chunked, &x->input, &pieces[count]);
+            if (rc < 0)
+                return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE,
+                               http_error_info((enum http_error) - rc)->title);
+            count += rc == H1_CHUNK_DATA;
+            x->done = rc == H1_CHUNK_END;
+        }
+    }
+    return count;
+}
+
+/* Cuts pieces off the input; what is left over when the pieces are all used is kept for after the wait. */
+static int pieces_of_input(struct up_exchange *x, struct b_slice *pieces) {
+    int count = cut(x, pieces);
+    if (count == UP_PIECES && x->input.len && !x->done) {
+        int rc = keep(x, x->input);
+        x->input.len = 0;
+        if (rc)
+            return rc;
+    }
+    return count;
+}
+
+static int truncated(struct up_exchange *x, int rc) {
+    if (rc == -HTTP_E_UPSTREAM_CLOSED && x->res.body == HTTP_BODY_UNTIL_CLOSE) {
+        x->done = true;
+        x->res.keep_alive = false;
+        return 0;
+    }
+    return rc == -HTTP_E_UPSTREAM_CLOSED || rc == -HTTP_E_UPSTREAM_RESET ? -HTTP_E_RESPONSE_TRUNCATED : rc;
+}
+
+int up_read_ready(struct up_exchange *x, struct b_slice *pieces) {
+    if (x->done)
+        return 0;
+    int count = pieces_of_input(x, pieces);
+    return count || x->done ? count : -EAGAIN;
+}
+
+int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
+    struct rt_call call = {.deadline = RT_NEVER};
+    x->phase = "body";
+    for (;;) {
+        int count = up_read_ready(x, pieces);
+        if (count != -EAGAIN)
+            return count;
+        if (x->conn->in_len) { /* no need to read */
+            x->input = take_kept(x->conn);
+            continue;
+        }
+        int rc = receive(x, &call, deadline, &x->input);
+        if (rc)
+            return truncated(x, rc);
+    }
+}

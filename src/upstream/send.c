@@ -1,0 +1,181 @@
+/* A request on its way to an endpoint: its head, and its body while it comes in. */
+#include <errno.h>
+
+#include "base/number.h"
+#include "http/h1_write.h"
+#include "runtime/worker.h"
+#include "upstream/exchange.h"
+
+static int add_deadline(const struct rt_call *call, struct b_text *out) {
+    rt_time left = call->deadline == RT_NEVER ? 0 : (call->deadline - rt_now()) / RT_MS;
+    if (left <= 0)
+        return 0;
+    char digits[B_U64_TEXT];
+    return h1_write_field(out, B_LIT("x-request-deadline"),
+                          b_slice(digits, b_format_u64(digits, (uint64_t)left)));
+}
+
+/* The head, with what is left of the deadline as its last field. */
+static int write_head(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
+                      struct b_text *out) {
+    struct b_slice host = req->authority;
+    if (!host.len)
+        req->authority = x->endpoint->authority;
+    int rc = h1_write_request(out, req, 0, b_slice(NULL, 0));
+    req->authority = host;
+    if (rc)
+        return rc;
+    out->len -= 2; /* the empty line, written again behind the deadline */
+    rc = add_deadline(call, out);
+    b_text_lit(out, "\r\n");
+    return rc ? rc : out->failed ? -HTTP_E_INTERNAL : 0;
+}
+
+struct framed {
+    struct iovec iov[4];
+    int count;
+    char size[H1_CHUNK_HEAD_MAX + 2];
+};
+
+static void add(struct framed *f, const void *p, size_t n) {
+    f->iov[f->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)p, .iov_len = n};
+}
+
+static void add_piece(struct framed *f, enum http_body_kind kind, struct b_slice piece) {
+    if (kind != HTTP_BODY_CHUNKED) {
+        add(f, piece.ptr, piece.len);
+        return;
+    }
+    add(f, f->size, h1_chunk_head(f->size, piece.len));
+    add(f, piece.ptr, piece.len);
+    add(f, H1_CHUNK_TAIL, 2);
+}
+
+/* A response that begins before the request is whole (or the end of the connection): the rest of the body is not
+ * wanted any more. Interim responses, which an origin may send while it reads, are passed over; what else has come is
+ * kept for read_head. Does not touch the scratch buffers: a piece of the body lies there. */
+static bool answered(struct up_exchange *x, const struct http_request *req) {
+    struct up_conn *c = x->conn;
+    struct rt_wait w = {.stream = &c->stream, .want = RT_READ};
+    if (rt_wait_any(&w, 1, RT_NOWAIT) <= 0)
+        return false;
+    if (!c->in)
+        c->in = b_alloc(B_TAG_REQUESTS, RT_SCRATCH_BYTES);
+    if (!c->in)
+        return true; /* read_head will say what is wrong */
+    ssize_t n = rt_receive(&c->stream, c->in + c->in_len, RT_SCRATCH_BYTES - c->in_len, RT_NOWAIT);
+    if (n <= 0)
+        return n != -EAGAIN;
+    struct b_slice in = b_slice(c->in, c->in_len + (size_t)n);
+    ssize_t head = up_final_head(x, req, &in);
+    memmove(c->in, in.ptr, in.len);
+    c->in_len = (uint32_t)in.len;
+    return head != 0;
+}
+
+/* Sends while it looks out for an early answer: an origin that has given one may never read the rest. 1 then, 0 when
+ * all has gone, or a negative errno. */
+static int send_rest_of(struct up_exchange *x, const struct http_request *req, struct iovec *iov,
+                        rt_time deadline) {
+    struct rt_wait w = {.stream = &x->conn->stream, .want = RT_READ | RT_WRITE};
+    for (;;) {
+        int rc = rt_wait_any(&w, 1, deadline);
+        if (rc < 0)
+            return rc;
+        if ((w.got & RT_READ) && answered(x, req))
+            return 1;
+        size_t left = iov->iov_len;
+        ssize_t n = rt_send(&x->conn->stream, iov, 1, RT_NOWAIT);
+        if (n == (ssize_t)left)
+            return 0;
+        if (n < 0 && n != -EAGAIN)
+            return (int)n;
+    }
+}
+
+/* 0 when all has gone, 1 when the response has begun before that, or -(enum http_error). */
+static int flush(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+                 struct framed *f, rt_time deadline) {
+    size_t left = 0;
+    for (int i = 0; i < f->count; i++)
+        left += f->iov[i].iov_len;
+    ssize_t rc = f->count ? rt_send(&x->conn->stream, f->iov, f->count, RT_NOWAIT) : 0;
+    if (rc == -EAGAIN || (rc >= 0 && (size_t)rc < left)) {
+        char *copy = rt_copy_iov(f->iov, f->count, &left); /* they have been moved past what went */
+        struct iovec rest = {.iov_base = copy, .iov_len = left};
+        rc = copy ? send_rest_of(x, req, &rest, deadline) : -ENOMEM;
+        b_free(copy);
+        f->count = 0;
+        if (rc == 1)
+            return 1;
+    }
+    f->count = 0;
+    if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && answered(x, req) && x->conn->in_len)
+        return 1; /* it answered, and then closed without reading on */
+    return rc < 0 ? up_socket_error(x, call, (int)rc) : 0;
+}
+
+/* The rest of the body, piece by piece. It is governed by the time between its pieces. */
+static int send_rest(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+                     const struct up_body *body, rt_time *deadline) {
+    struct framed f = {0};
+    for (;;) {
+        struct b_slice piece;
+        int early;
+        x->body_taken = true;
+        while ((early = body->wait(body->arg, &x->conn->stream)) == 1)
+            if (answered(x, req))
+                return 0; /* the client may never send the rest: it waits for this answer */
+        int more = early < 0 ? early : body->read(body->arg, &piece);
+        if (more < 0)
+            return more;
+        if (answered(x, req))
+            return 0; /* request_whole stays false, so that the connection is not used again (S22) */
+        if (more)
+            add_piece(&f, req->body, piece);
+        else if (req->body == HTTP_BODY_CHUNKED)
+            add(&f, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
+        *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
+        int rc = flush(x, call, req, &f, *deadline);
+        if (rc)
+            return rc < 0 ? rc : 0;
+        if (!more) {
+            x->request_whole = true;
+            return 0;
+        }
+    }
+}
+
+/* The head with the first piece of the body in one write, then the rest. */
+static int send_with_body(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+                          const struct up_body *body, struct b_slice head, rt_time *deadline) {
+    struct framed f = {0};
+    add(&f, head.ptr, head.len);
+    if (x->first.len)
+        add_piece(&f, req->body, x->first);
+    bool whole = req->body == HTTP_BODY_LENGTH && x->first.len == req->content_length;
+    int rc = flush(x, call, req, &f, *deadline);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    if (!whole)
+        return send_rest(x, call, req, body, deadline);
+    x->request_whole = true;
+    return 0;
+}
+
+int up_send_request(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
+                    const struct up_body *body, rt_time *deadline) {
+    struct b_text head = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
+    x->phase = "write";
+    int rc = write_head(x, call, req, &head);
+    if (rc)
+        return rc;
+    if (body)
+        return send_with_body(x, call, req, body, b_text_slice(&head), deadline);
+    struct iovec iov = {.iov_base = head.ptr, .iov_len = head.len};
+    ssize_t sent = rt_send_lent(&x->conn->stream, &iov, 1, *deadline);
+    if (sent < 0)
+        return up_socket_error(x, call, (int)sent);
+    x->request_whole = true;
+    return 0;
+}
