@@ -87,6 +87,23 @@ static int write_head(struct exchange *ex, struct b_text *out) {
     return out->failed ? -HTTP_E_INTERNAL : 0;
 }
 
+int gw_interim(struct exchange *ex, const struct http_response *res) {
+    struct b_text out = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
+    if (ex->req.minor == 0 || ex->sent != GW_SENT_NOTHING)
+        return 0;
+    struct http_response kept = ex->res;
+    ex->res = *res;
+    http_fields_strip_hop(&ex->res.fields);
+    for (struct gw_head_hook *h = ex->hooks; h; h = h->next)
+        h->fn(ex, h);
+    int rc = h1_write_response(&out, &ex->res, 0, b_slice(NULL, 0));
+    ex->res = kept;
+    if (rc)
+        return rc;
+    struct iovec iov = {.iov_base = out.ptr, .iov_len = out.len};
+    return rt_send_lent(&ex->conn->stream, &iov, 1, ex->call.deadline) < 0 ? -HTTP_E_CLIENT_CLOSED : 0;
+}
+
 /* --- the body --- */
 
 static bool has_body(const struct exchange *ex) {

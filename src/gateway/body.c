@@ -22,6 +22,10 @@ static int invite(struct exchange *ex) {
     return n < 0 ? -HTTP_E_CLIENT_CLOSED : 0;
 }
 
+bool gw_body_on_demand(const struct exchange *ex) {
+    return ex->req.expect_continue && !ex->continue_sent && !unread(ex->conn).len;
+}
+
 static int receive_error(ssize_t rc, const struct exchange *ex) {
     if (rc == -ETIMEDOUT && rt_now() >= ex->call.deadline)
         return -HTTP_E_DEADLINE_EXCEEDED;
@@ -55,6 +59,7 @@ static int receive(struct exchange *ex, void *buf, size_t len, size_t *got) {
 
 static int give(struct exchange *ex, struct b_slice piece, struct b_slice *out) {
     ex->body_in += piece.len;
+    ex->continue_sent = true; /* it has not waited */
     if (ex->body_in > ex->route->max_body)
         return -HTTP_E_BODY_TOO_LARGE;
     *out = piece;

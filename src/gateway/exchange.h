@@ -77,6 +77,8 @@ struct exchange {
 int gw_read_body(struct exchange *ex, struct b_slice *piece) __attribute__((warn_unused_result));
 /* Waits until gw_read_body will not wait (0), or until `other` is readable (1), or -(enum http_error). */
 int gw_wait_body(struct exchange *ex, struct rt_stream *other) __attribute__((warn_unused_result));
+/* Whether the client waits for 100 Continue before it sends the body. */
+bool gw_body_on_demand(const struct exchange *ex);
 /* Whether a body, or more of it, is still to be read. */
 static inline bool gw_body_pending(const struct exchange *ex) {
     return !ex->body_done;
@@ -84,6 +86,9 @@ static inline bool gw_body_pending(const struct exchange *ex) {
 
 /* --- the response --- */
 
+/* Passes an interim response (1xx) on; its fields are lent and may be changed. HTTP/1.0 clients know none, so they get
+ * none. Waits until it is sent. 0 or -HTTP_E_CLIENT_CLOSED, -HTTP_E_BAD_OUTPUT, -HTTP_E_INTERNAL. */
+int gw_interim(struct exchange *ex, const struct http_response *res) __attribute__((warn_unused_result));
 /* A whole answer: res.status and res.fields are set, the framing is this body's length. 0 or -(enum http_error) of
  * the connection (then the exchange is over). */
 int gw_answer(struct exchange *ex, struct b_slice body);

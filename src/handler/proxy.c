@@ -145,6 +145,10 @@ static int wait_body(void *arg, struct rt_stream *other) {
     return gw_wait_body(arg, other);
 }
 
+static int pass_interim(void *arg, const struct http_response *res) {
+    return gw_interim(arg, res);
+}
+
 /* --- the response on its way back --- */
 
 static int relay(struct exchange *ex, struct up_exchange *x) {
@@ -184,14 +188,18 @@ static int explain(struct exchange *ex, const struct proxy_state *s, const struc
 
 static int run(struct exchange *ex, void *state) {
     const struct proxy_state *s = state;
-    const struct up_body body = {.read = read_body, .wait = wait_body, .arg = ex};
+    const struct up_client client = {.has_body = gw_body_pending(ex),
+                                     .on_demand = gw_body_on_demand(ex),
+                                     .read = read_body,
+                                     .wait = wait_body,
+                                     .interim = pass_interim,
+                                     .arg = ex};
     struct up_exchange x;
     struct http_request out;
     int rc = prepare(ex, s, &out);
     if (rc)
         return rc;
-    rc = up_start(&x, &ex->call, s->upstream, &out, gw_body_pending(ex) ? &body : NULL,
-                  gw_worker()->res_fields, GW_FIELDS_MAX);
+    rc = up_start(&x, &ex->call, s->upstream, &out, &client, gw_worker()->res_fields, GW_FIELDS_MAX);
     ex->upstream = s->name;
     ex->endpoint = x.endpoint ? b_slice_cstr(x.endpoint->text) : b_slice(NULL, 0);
     ex->attempts = x.attempts;

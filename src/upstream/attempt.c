@@ -59,7 +59,7 @@ static bool may_retry(const struct up_exchange *x, int rc, const struct http_req
 }
 
 static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
-                   const struct up_body *body, bool fresh, uint64_t *sent) {
+                   const struct up_client *client, bool fresh, uint64_t *sent) {
     rt_time deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
     *sent = 0;
     x->attempts++;
@@ -69,9 +69,9 @@ static int attempt(struct up_exchange *x, struct rt_call *call, struct http_requ
         return rc;
     tel_add(x->endpoint->requests, rt_index(), 1);
     uint64_t before = x->conn->stream.bytes_out, in_before = x->conn->stream.bytes_in;
-    rc = up_send_request(x, call, req, body, &deadline);
+    rc = up_send_request(x, call, req, client, &deadline);
     if (rc == 0)
-        rc = up_read_head(x, call, req, deadline);
+        rc = up_read_head(x, call, req, client, deadline);
     *sent = x->conn->stream.bytes_out - before;
     if (rc && x->conn->stream.bytes_in != in_before)
         x->conn->reused = false; /* a byte came back: this was not the keep-alive race */
@@ -80,10 +80,10 @@ static int attempt(struct up_exchange *x, struct rt_call *call, struct http_requ
 
 /* Takes the first piece of the body before a connection is taken, so that no connection waits for a slow client, and
  * keeps it, so that a connect that fails can be tried again. */
-static int take_first(struct up_exchange *x, struct rt_call *call, const struct up_body *body) {
+static int take_first(struct up_exchange *x, struct rt_call *call, const struct up_client *client) {
     struct b_slice piece = {0};
     x->phase = "body";
-    int rc = body->read(body->arg, &piece);
+    int rc = client->read(client->arg, &piece);
     if (rc <= 0)
         return rc;
     x->first = b_arena_copy(&call->arena, piece);
@@ -91,7 +91,7 @@ static int take_first(struct up_exchange *x, struct rt_call *call, const struct 
 }
 
 int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u, struct http_request *req,
-             const struct up_body *body, struct http_field *fields, unsigned cap) {
+             const struct up_client *client, struct http_field *fields, unsigned cap) {
     uint64_t tried = 0, sent;
     bool fresh = false;
     *x = (struct up_exchange){.upstream = u, .fields = fields, .cap = cap, .phase = "queue"};
@@ -102,12 +102,12 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
     }
     x->admitted = true;
     x->began = rt_clock();
-    int first = body ? take_first(x, call, body) : 0;
+    int first = client->has_body && !client->on_demand ? take_first(x, call, client) : 0;
     if (first)
         return first;
     x->endpoint = up_balance(u, &tried);
     for (;;) {
-        int rc = attempt(x, call, req, body, fresh, &sent);
+        int rc = attempt(x, call, req, client, fresh, &sent);
         if (rc == 0)
             return 0;
         bool again = x->attempts < u->attempts && rt_now() < call->deadline && may_retry(x, rc, req, sent);

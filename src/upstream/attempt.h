@@ -8,12 +8,17 @@
 #define UP_PIECES 16
 #define UP_INTERIM_MAX 10 /* interim responses before the final one (S27) */
 
-/* A request body that is read while it is sent. */
-struct up_body {
+/* The side that the request comes from. The callbacks take `arg`. */
+struct up_client {
+    bool has_body;  /* which is read while it is sent: */
+    bool on_demand; /* no byte of it comes before it is read: not before the head is at an endpoint (S23) */
     /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
     int (*read)(void *arg, struct b_slice *piece);
     /* Waits until read will not wait (0) or `other` is readable (1), whichever is first, or -(enum http_error). */
     int (*wait)(void *arg, struct rt_stream *other);
+    /* Passes an interim response other than 100 on, which is lent like its fields; may wait. 0 or -(enum http_error).
+     * NULL: they are dropped. */
+    int (*interim)(void *arg, const struct http_response *res);
     void *arg;
 };
 
@@ -44,7 +49,7 @@ struct up_exchange {
  * Host from req->authority or else the endpoint's; `fields` is an array for the response's fields. 0, or -(enum
  * http_error); x->phase and x->why then say more. up_finish is due either way. */
 int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u, struct http_request *req,
-             const struct up_body *body, struct http_field *fields, unsigned cap)
+             const struct up_client *client, struct http_field *fields, unsigned cap)
     __attribute__((warn_unused_result));
 
 /* The next pieces of the response body, lent until the next wait: how many (up to UP_PIECES), 0 at the end, or -(enum

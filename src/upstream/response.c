@@ -5,23 +5,31 @@
 #include "runtime/worker.h"
 #include "upstream/exchange.h"
 
-ssize_t up_final_head(struct up_exchange *x, const struct http_request *req, struct b_slice *in) {
-    while (in->len) {
-        enum http_error why = HTTP_OK;
-        ssize_t n =
-            h1_parse_response(*in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
-        if (n < 0)
-            return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
-        if (n == 0 || x->res.status >= 200)
-            return n;
-        if (x->res.status == 101)
-            return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE,
-                           "101 without having been asked to switch protocols");
-        if (++x->interim > UP_INTERIM_MAX)
-            return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "too many interim responses");
-        *in = b_slice_from(*in, (size_t)n);
+/* Parses the head at the front of `in`, interim or final: its length, 0 when it is not whole, or -(enum http_error). */
+static ssize_t parse_head(struct up_exchange *x, const struct http_request *req, struct b_slice in) {
+    enum http_error why = HTTP_OK;
+    ssize_t n = h1_parse_response(in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
+    if (n < 0)
+        return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
+    if (n > 0 && x->res.status == 101)
+        return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "101 without having been asked to switch protocols");
+    return n;
+}
+
+static bool is_interim(const struct up_exchange *x) {
+    return x->res.status < 200;
+}
+
+bool up_final_begun(struct up_exchange *x, const struct http_request *req, struct b_slice in) {
+    for (unsigned seen = x->interim; in.len;) {
+        ssize_t n = parse_head(x, req, in);
+        if (n <= 0)
+            return n < 0;
+        if (!is_interim(x) || ++seen > UP_INTERIM_MAX)
+            return true;
+        in = b_slice_from(in, (size_t)n);
     }
-    return 0;
+    return false;
 }
 
 /* Receives behind what was kept; the bytes lie in the worker's scratch buffer, lent until the next wait. */
@@ -79,25 +87,56 @@ static struct b_slice take_kept(struct up_conn *c) {
     return b_slice(rt_scratch_in(), kept);
 }
 
-int up_read_head(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
-                 rt_time deadline) {
+/* Passes the interim response on that was parsed from the first n bytes of *in. The wait may take the scratch buffer
+ * away: what follows is kept meanwhile. 100 answers an Expect, which weir has done itself (S23). */
+static int pass_on(struct up_exchange *x, const struct up_client *client, struct b_slice *in, size_t n) {
+    if (++x->interim > UP_INTERIM_MAX)
+        return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "too many interim responses");
+    *in = b_slice_from(*in, n);
+    if (x->res.status == 100 || !client->interim)
+        return 0;
+    int rc = keep(x, *in);
+    if (rc == 0)
+        rc = client->interim(client->arg, &x->res);
+    *in = take_kept(x->conn);
+    return rc;
+}
+
+int up_pass_interim(struct up_exchange *x, const struct http_request *req, const struct up_client *client) {
     struct b_slice in = take_kept(x->conn);
+    int rc = 0;
+    while (rc == 0 && in.len) {
+        ssize_t n = parse_head(x, req, in);
+        if (n <= 0 || !is_interim(x))
+            break; /* for up_read_head */
+        rc = pass_on(x, client, &in, (size_t)n);
+    }
+    return rc ? rc : keep(x, in);
+}
+
+int up_read_head(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+                 const struct up_client *client, rt_time deadline) {
+    struct b_slice in = take_kept(x->conn);
+    int rc = 0;
     x->phase = "first byte";
-    for (;;) {
-        ssize_t n = up_final_head(x, req, &in);
+    while (rc == 0) {
+        ssize_t n = in.len ? parse_head(x, req, in) : 0;
         if (n < 0)
             return (int)n;
-        if (n > 0) {
+        if (n > 0 && !is_interim(x)) {
             x->input = b_slice_from(in, (size_t)n);
             body_begins(x);
             return 0;
         }
-        int rc = keep(x, in); /* not whole: read on */
+        if (n > 0) {
+            rc = pass_on(x, client, &in, (size_t)n);
+            continue;
+        }
+        rc = keep(x, in); /* not whole: read on */
         if (rc == 0)
             rc = receive(x, call, deadline, &in);
-        if (rc)
-            return rc;
     }
+    return rc;
 }
 
 /* --- the body --- */

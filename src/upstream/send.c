@@ -52,8 +52,7 @@ static void add_piece(struct framed *f, enum http_body_kind kind, struct b_slice
 }
 
 /* A response that begins before the request is whole (or the end of the connection): the rest of the body is not
- * wanted any more. Interim responses, which an origin may send while it reads, are passed over; what else has come is
- * kept for read_head. Does not touch the scratch buffers: a piece of the body lies there. */
+ * wanted any more. What has come, interim responses among it, is kept for later. Does not touch the scratch buffers: a piece of the body lies there. */
 static bool answered(struct up_exchange *x, const struct http_request *req) {
     struct up_conn *c = x->conn;
     struct rt_wait w = {.stream = &c->stream, .want = RT_READ};
@@ -67,10 +66,8 @@ static bool answered(struct up_exchange *x, const struct http_request *req) {
     if (n <= 0)
         return n != -EAGAIN;
     struct b_slice in = b_slice(c->in, c->in_len + (size_t)n);
-    ssize_t head = up_final_head(x, req, &in);
-    memmove(c->in, in.ptr, in.len);
     c->in_len = (uint32_t)in.len;
-    return head != 0;
+    return up_final_begun(x, req, in);
 }
 
 /* Sends while it looks out for an early answer: an origin that has given one may never read the rest. 1 then, 0 when
@@ -117,16 +114,20 @@ static int flush(struct up_exchange *x, const struct rt_call *call, const struct
 
 /* The rest of the body, piece by piece. It is governed by the time between its pieces. */
 static int send_rest(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
-                     const struct up_body *body, rt_time *deadline) {
+                     const struct up_client *client, rt_time *deadline) {
     struct framed f = {0};
     for (;;) {
         struct b_slice piece;
         int early;
-        x->body_taken = true;
-        while ((early = body->wait(body->arg, &x->conn->stream)) == 1)
-            if (answered(x, req))
+        do {
+            early = x->conn->in_len ? up_pass_interim(x, req, client) : 0;
+            if (early == 0)
+                early = client->wait(client->arg, &x->conn->stream);
+            if (early == 1 && answered(x, req))
                 return 0; /* the client may never send the rest: it waits for this answer */
-        int more = early < 0 ? early : body->read(body->arg, &piece);
+        } while (early == 1);
+        x->body_taken = true;
+        int more = early < 0 ? early : client->read(client->arg, &piece);
         if (more < 0)
             return more;
         if (answered(x, req))
@@ -148,7 +149,7 @@ static int send_rest(struct up_exchange *x, const struct rt_call *call, const st
 
 /* The head with the first piece of the body in one write, then the rest. */
 static int send_with_body(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
-                          const struct up_body *body, struct b_slice head, rt_time *deadline) {
+                          const struct up_client *client, struct b_slice head, rt_time *deadline) {
     struct framed f = {0};
     add(&f, head.ptr, head.len);
     if (x->first.len)
@@ -158,20 +159,20 @@ static int send_with_body(struct up_exchange *x, const struct rt_call *call, con
     if (rc)
         return rc < 0 ? rc : 0;
     if (!whole)
-        return send_rest(x, call, req, body, deadline);
+        return send_rest(x, call, req, client, deadline);
     x->request_whole = true;
     return 0;
 }
 
 int up_send_request(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
-                    const struct up_body *body, rt_time *deadline) {
+                    const struct up_client *client, rt_time *deadline) {
     struct b_text head = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
     x->phase = "write";
     int rc = write_head(x, call, req, &head);
     if (rc)
         return rc;
-    if (body)
-        return send_with_body(x, call, req, body, b_text_slice(&head), deadline);
+    if (client->has_body)
+        return send_with_body(x, call, req, client, b_text_slice(&head), deadline);
     struct iovec iov = {.iov_base = head.ptr, .iov_len = head.len};
     ssize_t sent = rt_send_lent(&x->conn->stream, &iov, 1, *deadline);
     if (sent < 0)
