@@ -56,6 +56,7 @@ static void serve_fiber(void *arg) {
     struct gw_conn *c = arg;
     struct b_slice head = c->head;
     c->head = b_slice(NULL, 0);
+    rt_own(&c->stream); /* a client that has gone needs no answer (U04) */
     gw_serve(c, head);
 }
 
@@ -152,6 +153,7 @@ static void readable(struct rt_parked *p, int result) {
 void gw_conn_park(struct gw_conn *c) {
     struct gateway *g = c->listener->gateway;
     c->busy = false;
+    rt_disown(&c->stream);
     c->parked.fn = readable;
     if ((atomic_load_explicit(&g->draining, memory_order_relaxed) && !c->listener->admin) ||
         !atomic_load_explicit(&c->listener->wanted, memory_order_relaxed)) {

@@ -2,6 +2,11 @@
 #include "base/number.h"
 #include "gateway/conn.h"
 
+/* A fiber is cancelled when its client has gone (U04), or when the process ends before the answer is ready. */
+static int why_cancelled(const struct exchange *ex) {
+    return ex->conn->stream.flags & RT_STREAM_ERROR ? -HTTP_E_CLIENT_CLOSED : -HTTP_E_DRAINING;
+}
+
 int gw_next(struct exchange *ex) {
     const struct gw_route *r = ex->route;
     unsigned step = ex->step++;
@@ -10,6 +15,8 @@ int gw_next(struct exchange *ex) {
         rc = r->steps[step].middleware->run(ex, r->steps[step].state);
     else
         rc = r->handler->run(ex, r->state);
+    if (rc == -HTTP_E_CLIENT_CLOSED && rt_cancelled())
+        rc = why_cancelled(ex);
     if (rc < 0 && ex->sent != GW_SENT_ALL && ex->sent != GW_SENT_BROKEN)
         gw_fail(ex, (enum http_error) - rc);
     return 0;

@@ -123,7 +123,7 @@ static int wait_for(struct exchange *ex, rt_time delay) {
     rt_time until = rt_after(rt_now(), delay);
     ex->phase = "delay";
     if (rt_sleep_until(rt_earlier(until, ex->call.deadline)) < 0)
-        return -HTTP_E_DRAINING; /* the process ends */
+        return -HTTP_E_CLIENT_CLOSED; /* or the process ends; the gateway tells which */
     return until <= ex->call.deadline ? 0 : -HTTP_E_DEADLINE_EXCEEDED;
 }
 

@@ -76,6 +76,12 @@ void rt_cancel_on(void) {
     f->uncancellable--;
 }
 
+void rt_cancel(struct rt_fiber *f) {
+    f->cancelled = true;
+    if (!f->uncancellable)
+        rt_wake(f, -ECANCELED);
+}
+
 bool rt_cancelled(void) {
     return rt_fiber_self()->cancelled;
 }

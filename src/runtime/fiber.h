@@ -49,6 +49,8 @@ int rt_sleep_until(rt_time at) __attribute__((warn_unused_result));
 /* Between these, waits of the running fiber are not cancelled (clean-up must finish). They nest. */
 void rt_cancel_off(void);
 void rt_cancel_on(void);
+/* Cancels a fiber of this worker: its wait, and each from now on, ends with -ECANCELED. */
+void rt_cancel(struct rt_fiber *f);
 /* Whether the running fiber has been cancelled. */
 bool rt_cancelled(void);
 

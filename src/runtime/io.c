@@ -59,6 +59,16 @@ void rt_close_handle(int fd) {
     rt_self()->backend->close_handle(fd);
 }
 
+void rt_own(struct rt_stream *s) {
+    s->owner = rt_fiber_self();
+    if (s->flags & RT_STREAM_ERROR)
+        rt_cancel(s->owner);
+}
+
+void rt_disown(struct rt_stream *s) {
+    s->owner = NULL;
+}
+
 int rt_wait_readable(struct rt_stream *s, rt_time deadline) {
     struct rt_wait w = {.stream = s, .want = RT_READ};
     int n = rt_wait_any(&w, 1, deadline);

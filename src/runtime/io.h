@@ -35,6 +35,7 @@ struct rt_stream {
     int fd;                   /* handle of the back end */
     uint16_t flags;           /* RT_STREAM_*: the back end's */
     struct rt_fiber *reader, *writer;
+    struct rt_fiber *owner; /* see rt_own */
     struct rt_parked *parked;
     uint64_t bytes_in, bytes_out;
 };
@@ -136,6 +137,11 @@ int rt_end(struct rt_stream *s, enum rt_end how);
 int rt_listen(const struct rt_sockaddr *at, int backlog, int *fd) __attribute__((warn_unused_result));
 void rt_close_handle(int fd);
 
+/* From now on the running fiber works for whoever is at the other end: when the connection breaks (a reset, or closed
+ * both ways; a peer that has only finished sending still waits for its answer) the fiber is cancelled, whatever it waits
+ * for. Until rt_disown or the stream's end. It costs no system call: back ends report RT_STREAM_ERROR anyway. */
+void rt_own(struct rt_stream *s);
+void rt_disown(struct rt_stream *s);
 /* Waits until a read will not block: 0 or negative errno. Holds no buffer meanwhile. */
 int rt_wait_readable(struct rt_stream *s, rt_time deadline) __attribute__((warn_unused_result));
 /* Sends bytes that are only lent (from a scratch buffer): what does not go at once is copied before waiting. The

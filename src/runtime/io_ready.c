@@ -13,6 +13,8 @@ static void unpark(struct rt_stream *s, int result) {
 
 void rt_ready_event(struct rt_stream *s, unsigned flags) {
     s->flags |= (uint16_t)flags;
+    if (s->owner && (flags & RT_STREAM_ERROR))
+        rt_cancel(s->owner);
     if (s->reader && (s->flags & RT_STREAM_READABLE))
         rt_wake(s->reader, 0);
     if (s->writer && (s->flags & RT_STREAM_WRITABLE))

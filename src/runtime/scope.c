@@ -79,12 +79,8 @@ int rt_scope_wait(struct rt_scope *s, rt_time deadline) {
 
 void rt_scope_cancel(struct rt_scope *s) {
     s->cancelled = true;
-    B_LIST_EACH(n, &s->children) {
-        struct rt_fiber *f = B_CONTAINER(n, struct rt_fiber, sibling);
-        f->cancelled = true;
-        if (!f->uncancellable)
-            rt_wake(f, -ECANCELED);
-    }
+    B_LIST_EACH(n, &s->children)
+        rt_cancel(B_CONTAINER(n, struct rt_fiber, sibling));
 }
 
 void rt_scope_leave(struct rt_scope *s) {

@@ -45,6 +45,51 @@ static void close_ends(struct ends *e) {
     EXPECT_INT(rt_end(&e->listener, RT_END_CLOSE), 0);
 }
 
+static void work_for(void *arg) {
+    struct ends *e = arg;
+    rt_own(&e->a);
+    EXPECT_INT(rt_park(in(LONG)), -ECANCELED); /* whatever it waits for */
+    EXPECT(e->a.flags & RT_STREAM_ERROR);
+}
+
+/* A peer that is gone ends the work that is done for it; one that has only finished sending does not. */
+IO_TEST(the_owner_of_a_broken_stream_is_cancelled, 1) {
+    struct ends e;
+    struct rt_scope s;
+    open_ends(&e);
+    rt_scope_init(&s);
+    spawn_in(&s, work_for, &e);
+    EXPECT_INT(rt_end(&e.b, RT_END_WRITING), 0);
+    EXPECT_INT(rt_scope_wait(&s, in(SHORT)), -ETIMEDOUT);
+    EXPECT_INT(rt_end(&e.b, RT_END_RESET), 0);
+    join(&s);
+    rt_disown(&e.a);
+    spawn_in(&s, work_for, &e); /* it was broken before: at once */
+    join(&s);
+    EXPECT_INT(rt_end(&e.a, RT_END_CLOSE), 0);
+    EXPECT_INT(rt_end(&e.listener, RT_END_CLOSE), 0);
+}
+
+static void take_back(void *arg) {
+    struct ends *e = arg;
+    rt_own(&e->a);
+    rt_disown(&e->a);
+    EXPECT_INT(rt_park(in(SHORT)), -ETIMEDOUT);
+}
+
+IO_TEST(a_stream_that_is_not_owned_cancels_nobody, 1) {
+    struct ends e;
+    struct rt_scope s;
+    open_ends(&e);
+    rt_scope_init(&s);
+    spawn_in(&s, take_back, &e);
+    EXPECT_INT(rt_yield(), 0);
+    EXPECT_INT(rt_end(&e.b, RT_END_RESET), 0);
+    join(&s);
+    EXPECT_INT(rt_end(&e.a, RT_END_CLOSE), 0);
+    EXPECT_INT(rt_end(&e.listener, RT_END_CLOSE), 0);
+}
+
 /* Operations that have to wait, all on e->a but accept. */
 static ssize_t do_accept(struct ends *e, rt_time deadline) {
     return rt_accept(&e->listener, NULL, deadline);
@@ -329,6 +374,8 @@ const struct test_case io_wait_tests[] = {
     IO_CASES(every_wait_ends_at_its_deadline),
     IO_CASES(every_wait_can_be_cancelled),
     IO_CASES(a_send_goes_on_after_its_deadline),
+    IO_CASES(the_owner_of_a_broken_stream_is_cancelled),
+    IO_CASES(a_stream_that_is_not_owned_cancels_nobody),
     {"connect_ends_at_its_deadline", connect_ends_at_its_deadline},
     {"connect_can_be_cancelled", connect_can_be_cancelled},
     {"ending_under_a_waiter_is_refused", ending_under_a_waiter_is_refused},
