@@ -21,15 +21,26 @@ int gw_response(struct exchange *ex, uint16_t status, unsigned fields) {
     return 0;
 }
 
-int gw_error(struct exchange *ex, enum http_error error, const char *fmt, ...) {
-    char text[256];
+struct detail {
+    struct exchange *ex;
+    const char *fmt;
     va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
+};
+
+static void format_detail(void *arg) {
+    struct detail *d = arg;
+    char text[256];
+    int n = vsnprintf(text, sizeof text, d->fmt, d->ap);
     if (n > 0)
-        ex->detail = b_arena_copy(&ex->call.arena,
-                                  b_slice(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+        d->ex->detail = b_arena_copy(&d->ex->call.arena,
+                                     b_slice(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+}
+
+int gw_error(struct exchange *ex, enum http_error error, const char *fmt, ...) {
+    struct detail d = {.ex = ex, .fmt = fmt};
+    va_start(d.ap, fmt);
+    rt_on_big_stack(format_detail, &d); /* printf would touch a second page of every fiber that ever fails */
+    va_end(d.ap);
     return -(int)error;
 }
 
@@ -112,7 +123,7 @@ static bool has_body(const struct exchange *ex) {
 }
 
 struct out {
-    struct iovec iov[3 * GW_PIECES + 3];
+    struct iovec *iov; /* the worker's */
     int count;
 };
 
@@ -177,7 +188,7 @@ static int flush(struct exchange *ex, struct out *o, bool last) {
 }
 
 int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, bool last) {
-    struct out o = {.count = 0};
+    struct out o = {.iov = gw_worker()->iov};
     struct b_text buf = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
     if (ex->sent == GW_SENT_NOTHING) {
         int rc = write_head(ex, &buf);

@@ -41,11 +41,13 @@ struct gw_conn {
     rt_time park_until;
 };
 
-/* Per worker: its connections, and field arrays that are good until the next wait. */
+/* Per worker: its connections, and arrays that are good until the next wait, for they are too large for the stack of a
+ * fiber that is to touch one page. */
 #define GW_FIELDS_MAX 1024
 struct gw_worker {
     struct b_list conns;
     struct http_field req_fields[GW_FIELDS_MAX], res_fields[GW_FIELDS_MAX];
+    struct iovec iov[3 * GW_PIECES + 3]; /* of a piece: chunk size, bytes, line end; and head, last chunk */
     struct b_counter connections;
     char date[HTTP_DATE_LEN];
     rt_time date_until; /* the text above is right until then */

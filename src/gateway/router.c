@@ -203,9 +203,12 @@ static struct b_slice first_segment(struct b_slice rest, struct b_slice *behind,
     return b_slice(rest.ptr, at);
 }
 
+/* Too large for the stack of a fiber that is to touch one page. Nothing here waits, so no other fiber comes between. */
+static _Thread_local struct level stack[DEPTH_MAX];
+static _Thread_local char host_text[256];
+
 /* Depth first with a stack of its own; the first hit is the most specific one. */
 static bool walk(const struct node *root, struct b_slice path, struct search *s) {
-    struct level stack[DEPTH_MAX];
     unsigned depth = 0, params = 0;
     stack[0] = (struct level){.node = root, .next = root->literal, .rest = b_slice_from(path, 1)};
     for (;;) {
@@ -270,7 +273,8 @@ static void write_allow(struct search *s, struct b_arena *arena) {
 }
 
 /* A host without port and final dot, in lower case. */
-static struct b_slice bare_host(struct b_slice authority, char buf[256]) {
+static struct b_slice bare_host(struct b_slice authority) {
+    char *buf = host_text;
     size_t len = authority.len;
     if (len && authority.ptr[0] == '[')
         len = b_slice_find(authority, ']') + 1;
@@ -288,7 +292,6 @@ static struct b_slice bare_host(struct b_slice authority, char buf[256]) {
 void gw_router_find(const struct gw_router *r, struct b_slice authority, const struct cfg_addr *listener,
                     enum http_method method, struct b_slice method_text, struct b_slice path,
                     struct b_arena *arena, struct gw_match *out) {
-    char host_text[256];
     struct b_slice host = {0};
     bool host_known = false;
     struct search s = {.method = method, .method_text = method_text, .out = out};
@@ -300,7 +303,7 @@ void gw_router_find(const struct gw_router *r, struct b_slice authority, const s
             continue;
         if (site->host.len) {
             if (!host_known)
-                host = bare_host(authority, host_text);
+                host = bare_host(authority);
             host_known = true;
             if (!b_slice_eq(site->host, host))
                 continue;

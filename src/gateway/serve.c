@@ -9,8 +9,9 @@
 #include "telemetry/http_metrics.h"
 
 static void begin(struct exchange *ex, struct gw_conn *c);
-static int read_head(struct exchange *ex, struct b_slice head);
-static int find_route(struct exchange *ex);
+/* not inlined: their locals would lie on the fiber's stack for all of the request */
+static __attribute__((noinline)) int read_head(struct exchange *ex, struct b_slice head);
+static __attribute__((noinline)) int find_route(struct exchange *ex);
 static void refuse(struct exchange *ex, enum http_error why);
 static void finish_body(struct exchange *ex);
 static void record(struct exchange *ex);

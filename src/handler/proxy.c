@@ -126,7 +126,8 @@ static int forwarded(struct exchange *ex, struct http_request *r) {
     return rc ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 
-static int prepare(struct exchange *ex, const struct proxy_state *s, struct http_request *out) {
+static __attribute__((noinline)) int prepare(struct exchange *ex, const struct proxy_state *s,
+                                             struct http_request *out) {
     *out = ex->req; /* the list of fields is shared: nobody else needs it from here on */
     http_fields_strip_hop(&out->fields);
     http_fields_remove(&out->fields, HTTP_FIELD_EXPECT); /* weir invites the body itself (S23) */
@@ -151,7 +152,8 @@ static int pass_interim(void *arg, const struct http_response *res) {
 
 /* --- the response on its way back --- */
 
-static int relay(struct exchange *ex, struct up_exchange *x) {
+/* Not inlined: its pieces would lie on the fiber's stack while the response is waited for. */
+static __attribute__((noinline)) int relay(struct exchange *ex, struct up_exchange *x) {
     struct b_slice pieces[UP_PIECES];
     rt_time stall = ex->snapshot->root->limits.body_timeout; /* the upstream's timeout ends with the head */
     ex->res = x->res;

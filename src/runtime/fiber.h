@@ -55,7 +55,7 @@ void rt_cancel(struct rt_fiber *f);
 bool rt_cancelled(void);
 
 /* Runs fn(arg) at once on the worker's loop stack (1 MiB or more), for library calls that need much stack and never
- * wait: certificate load, regex compile, float formatting. fn must not call anything that parks. */
+ * wait: certificate load, regex compile, printf. fn must not call anything that parks. */
 void rt_on_big_stack(void (*fn)(void *), void *arg);
 
 #endif

@@ -27,7 +27,7 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13: a guard that costs no mapping of its own */
 #endif
-#define COLOURS 32  /* see map_new */
+#define COLOURS 8   /* see map_new */
 #define SAMPLE 1024 /* one stack in so many is measured when it comes back */
 #define KEEP 16     /* stacks a quiet worker keeps */
 
@@ -73,7 +73,7 @@ static struct rt_stack *map_new(struct rt_stack_pool *p) {
         return NULL;
     }
     /* stacks lie at a power of two from each other: started at different lines, they do not all compete for the same
-     * few sets of the processor's caches */
+     * few sets of the processor's caches. Not far apart: what a request needs is to lie in one page */
     size_t colour = p->mapped++ % COLOURS * 64;
     struct rt_stack *s = (struct rt_stack *)(void *)(map + p->stack_bytes - sizeof *s - colour);
     *s = (struct rt_stack){.low = map + PAGE, .size = (size_t)((char *)s - map) - PAGE};

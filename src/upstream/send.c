@@ -148,8 +148,10 @@ static int send_rest(struct up_exchange *x, const struct rt_call *call, const st
 }
 
 /* The head with the first piece of the body in one write, then the rest. */
-static int send_with_body(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
-                          const struct up_client *client, struct b_slice head, rt_time *deadline) {
+__attribute__((noinline)) static int send_with_body(struct up_exchange *x, const struct rt_call *call,
+                                                    const struct http_request *req,
+                                                    const struct up_client *client, struct b_slice head,
+                                                    rt_time *deadline) {
     struct framed f = {0};
     add(&f, head.ptr, head.len);
     if (x->first.len)

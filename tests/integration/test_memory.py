@@ -1,0 +1,160 @@
+"""What connections and requests cost. Bytes are counted on the release build: sanitizers have costs of their own."""
+import contextlib
+import resource
+import socket
+import threading
+
+import pytest
+
+from harness import WEIR_BIN, proxy
+from wire import wait_until
+
+pytestmark = pytest.mark.release
+
+KIB = 1024
+HELLO = [{"match": {"path": "/*"}, "respond": {"body": "hi"}}]
+# A browser's head: 15 fields, 700 bytes.
+HEAD = ("GET /orders/17?details=all HTTP/1.1\r\nHost: shop.test\r\nConnection: keep-alive\r\n"
+        'sec-ch-ua: "Chromium";v="128", "Not;A=Brand";v="24"\r\nsec-ch-ua-mobile: ?0\r\n'
+        'sec-ch-ua-platform: "Linux"\r\nUpgrade-Insecure-Requests: 1\r\n'
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/128.0 Safari/537.36\r\n"
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n"
+        "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
+        "Accept-Encoding: gzip, deflate, br\r\nAccept-Language: de-DE,de;q=0.9,en;q=0.8\r\n"
+        "Cookie: session=0123456789abcdef0123456789abcdef\r\nCache-Control: max-age=0\r\n\r\n").encode()
+
+with open(WEIR_BIN, "rb") as program:
+    SANITIZED = b"__asan_init" in program.read()
+counted = pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not what weir costs")
+
+
+@pytest.fixture(autouse=True)
+def many_descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def rss(weir):
+    with open(f"/proc/{weir.pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * resource.getpagesize()
+
+
+class Clients:
+    """Plain sockets, many of them."""
+
+    def __init__(self, weir):
+        self.weir = weir
+        self.sockets = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for one in self.sockets:
+            one.close()
+        self.sockets = []
+
+    def open(self, count, send=b""):
+        for _ in range(count):
+            self.sockets.append(socket.create_connection(("127.0.0.1", self.weir.port)))
+            if send:
+                self.sockets[-1].sendall(send)
+
+    def ask(self, count, head=b"GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n", end=b"hi"):
+        """One request on each of so many new connections, which stay open."""
+        for _ in range(count):
+            self.open(1, head)
+            self.answer(self.sockets[-1], end)
+
+    @staticmethod
+    def answer(one, end):
+        got = b""
+        while not got.endswith(end):
+            piece = one.recv(65536)
+            assert piece, got
+            got += piece
+        return got
+
+
+class Silent:
+    """An origin that takes requests and answers none of them before it is told to."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.connections = []
+        self.thread = None
+
+    def answer(self):
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                one = self.listener.accept()[0]
+                self.connections.append(one)
+                one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        if self.thread:
+            self.thread.join()
+        for one in self.connections:
+            one.close()
+
+
+@pytest.fixture
+def silent():
+    made = Silent()
+    yield made
+    made.close()
+
+
+# ---- what things cost ----
+
+@counted
+def test_idle_connection_costs_half_a_kilobyte(lab):
+    weir = lab.weir({"routes": HELLO})
+    with Clients(weir) as clients:
+        clients.ask(100)
+        before = rss(weir)
+        clients.ask(4000)
+        wait_until(lambda: weir.metric("weir_in_flight_requests") == 0, "all are idle")
+        assert (rss(weir) - before) / 4000 <= 0.5 * KIB
+
+
+@counted
+def test_slow_sender_costs_what_it_has_sent(lab):
+    weir = lab.weir({"routes": HELLO, "limits": {"header_timeout": "1m"}})
+    with Clients(weir) as clients:
+        clients.ask(100)
+        before = rss(weir)
+        clients.open(2000, HEAD[:400])
+        wait_until(lambda: weir.metric("weir_worker_connections") >= 2100, "all have come")
+        assert (rss(weir) - before) / 2000 <= 1.5 * KIB
+
+
+@counted
+@pytest.mark.parametrize("head", [b"GET /1k HTTP/1.1\r\nHost: a.test\r\n\r\n"], ids=["small"])
+def test_request_in_flight_costs_8_kilobytes_and_gives_them_back(lab, silent, head):
+    count = 1000
+    weir = lab.weir(proxy(silent.url, pool={"max_connections": 2000, "max_idle": 10}, timeout="2m", deadline="2m"))
+    with Clients(weir) as clients:
+        before = rss(weir)
+        clients.open(count, head)
+        weir.wait_metric(count, "weir_in_flight_requests")
+        assert (rss(weir) - before) / count <= 8 * KIB
+        assert rss(weir) <= 30 * KIB * KIB
+        silent.answer()
+        for one in clients.sockets:
+            clients.answer(one, b"hi")
+        weir.wait_metric(0, "weir_in_flight_requests")
+        wait_until(lambda: rss(weir) - before <= 1.5 * KIB * count, "the stacks of the burst are given back")
