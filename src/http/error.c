@@ -1,13 +1,13 @@
 #include "http/error.h"
 
 static const struct http_error_info table[HTTP_ERROR_COUNT] = {
-#define HTTP_ERROR(id, status_, code_, rules_, side_, retryable_, title_, explanation_) \
-    [HTTP_E_##id] = {.code = (code_),                                                   \
-                     .rules = (rules_),                                                 \
-                     .title = (title_),                                                 \
-                     .explanation = (explanation_),                                     \
-                     .status = (status_),                                               \
-                     .side = HTTP_SIDE_##side_,                                         \
+#define HTTP_ERROR(id, status_, code_, rule_, side_, retryable_, title_, explanation_) \
+    [HTTP_E_##id] = {.code = (code_),                                                  \
+                     .rule = (rule_),                                                  \
+                     .title = (title_),                                                \
+                     .explanation = (explanation_),                                    \
+                     .status = (status_),                                              \
+                     .side = HTTP_SIDE_##side_,                                        \
                      .retryable = (retryable_)},
 #include "http/errors.def"
 #undef HTTP_ERROR

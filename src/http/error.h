@@ -8,7 +8,7 @@
 
 enum http_error {
     HTTP_OK = 0,
-#define HTTP_ERROR(id, status, code, rules, side, retryable, title, explanation) HTTP_E_##id,
+#define HTTP_ERROR(id, status, code, rule, side, retryable, title, explanation) HTTP_E_##id,
 #include "http/errors.def"
 #undef HTTP_ERROR
     HTTP_ERROR_COUNT /* one past the last */
@@ -21,9 +21,9 @@ enum http_side {
 };
 
 struct http_error_info {
-    const char *code;        /* stable; the `code` of problem+json and the label of weir_refusals_total */
-    const char *rules;       /* ids of the acceptance table, separated by spaces; "" when none */
-    const char *title;       /* one line, the same for every occurrence */
+    const char *code;  /* stable; the `code` of problem+json and the label of weir_refusals_total */
+    const char *rule;  /* id of the acceptance table, also a label of weir_refusals_total; "" when none */
+    const char *title; /* one line, the same for every occurrence */
     const char *explanation; /* what happened and the way out */
     uint16_t status;
     uint8_t side;   /* enum http_side */

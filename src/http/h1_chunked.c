@@ -35,22 +35,29 @@ static int go(struct h1_chunked *d, enum state next) {
     return 0;
 }
 
+/* A byte that may not stand in the line of a chunk's size. S11: some readers take LF for the line's end. */
+static int wrong(const struct h1_chunked *d, char c) {
+    if (c == '\n')
+        return -HTTP_E_BARE_LF;
+    return d->state == SIZE ? -HTTP_E_BAD_CHUNK_SIZE : -HTTP_E_BAD_CHUNK_EXTENSION;
+}
+
 /* ';' begins an extension, CR ends the line; wherever both may stand. */
 static int after_item(struct h1_chunked *d, char c) {
     if (c == ';')
         return go(d, EXT_NAME_FIRST);
-    return c == '\r' ? go(d, SIZE_LF) : -HTTP_E_BAD_CHUNK;
+    return c == '\r' ? go(d, SIZE_LF) : wrong(d, c);
 }
 
 /* S12: the size is digits and nothing else, no space on either side. */
 static int step_size(struct h1_chunked *d, char c) {
     int digit = b_hex_digit(c);
     if (digit < 0)
-        return d->digits ? after_item(d, c) : -HTTP_E_BAD_CHUNK;
+        return d->digits ? after_item(d, c) : wrong(d, c);
     if (++d->digits > 16)
-        return -HTTP_E_BAD_CHUNK;
+        return -HTTP_E_BAD_CHUNK_SIZE;
     d->left = d->left << 4 | (uint64_t)digit;
-    return d->left <= INT64_MAX ? 0 : -HTTP_E_BAD_CHUNK;
+    return d->left <= INT64_MAX ? 0 : -HTTP_E_BAD_CHUNK_SIZE;
 }
 
 /* S13: *( ";" token [ "=" ( token / quoted-string ) ] ), without the spaces that RFC 9112 section 7.1.1 calls
@@ -58,15 +65,15 @@ static int step_size(struct h1_chunked *d, char c) {
 static int step_extension(struct h1_chunked *d, char c) {
     bool token = http_char_is(c, HTTP_C_TOKEN);
     switch ((enum state)d->state) {
-    case EXT_NAME_FIRST: return token ? go(d, EXT_NAME) : -HTTP_E_BAD_CHUNK;
+    case EXT_NAME_FIRST: return token ? go(d, EXT_NAME) : wrong(d, c);
     case EXT_NAME: return token ? 0 : c == '=' ? go(d, EXT_VALUE_FIRST) : after_item(d, c);
-    case EXT_VALUE_FIRST: return token ? go(d, EXT_VALUE) : c == '"' ? go(d, EXT_QUOTED) : -HTTP_E_BAD_CHUNK;
+    case EXT_VALUE_FIRST: return token ? go(d, EXT_VALUE) : c == '"' ? go(d, EXT_QUOTED) : wrong(d, c);
     case EXT_VALUE: return token ? 0 : after_item(d, c);
     case EXT_QUOTED:
         if (c == '"' || c == '\\')
             return go(d, c == '"' ? EXT_QUOTED_AFTER : EXT_ESCAPED);
-        return http_char_is(c, HTTP_C_QDTEXT) ? 0 : -HTTP_E_BAD_CHUNK;
-    case EXT_ESCAPED: return http_value_byte(c) ? go(d, EXT_QUOTED) : -HTTP_E_BAD_CHUNK;
+        return http_char_is(c, HTTP_C_QDTEXT) ? 0 : wrong(d, c);
+    case EXT_ESCAPED: return http_value_byte(c) ? go(d, EXT_QUOTED) : wrong(d, c);
     default: /* EXT_QUOTED_AFTER */ return after_item(d, c);
     }
 }
@@ -84,7 +91,7 @@ static int count_extension(struct h1_chunked *d) {
 static int step_head(struct h1_chunked *d, char c) {
     if (d->state == SIZE_LF) {
         if (c != '\n')
-            return -HTTP_E_BAD_CHUNK;
+            return -HTTP_E_BARE_CR;
         d->digits = 0;
         d->extension = 0;
         return go(d, d->left ? DATA : TRAILER);
@@ -97,8 +104,14 @@ static int step_head(struct h1_chunked *d, char c) {
 
 /* A byte of the trailer section. It is checked here, whether it is kept or not. */
 static int step_trailer(struct h1_chunked *d, char c) {
-    if (d->state == LAST_LF)
-        return c == '\n' ? go(d, DONE) : -HTTP_E_BAD_TRAILER;
+    if (d->state == LAST_LF || d->state == TRAILER_LF) {
+        if (c != '\n')
+            return -HTTP_E_BARE_CR;
+        if (d->state == LAST_LF)
+            return go(d, DONE);
+    } else if (c == '\n') {
+        return -HTTP_E_BARE_LF;
+    }
     if (d->state == TRAILER && c == '\r')
         return go(d, LAST_LF);
     if (d->trailer_left == 0)
@@ -114,7 +127,7 @@ static int step_trailer(struct h1_chunked *d, char c) {
         if (c == '\r')
             return go(d, TRAILER_LF);
         return http_value_byte(c) ? 0 : -HTTP_E_BAD_TRAILER;
-    default: /* TRAILER_LF */ return c == '\n' ? go(d, TRAILER) : -HTTP_E_BAD_TRAILER;
+    default: /* TRAILER_LF */ return go(d, TRAILER);
     }
 }
 
@@ -131,9 +144,9 @@ static int step(struct h1_chunked *d, char c) {
         return step_head(d, c);
     /* S14: after the data comes CRLF, or the size was a lie */
     if (d->state == DATA_CR)
-        return c == '\r' ? go(d, DATA_LF) : -HTTP_E_BAD_CHUNK;
+        return c == '\r' ? go(d, DATA_LF) : c == '\n' ? -HTTP_E_BARE_LF : -HTTP_E_BAD_CHUNK_END;
     if (d->state == DATA_LF)
-        return c == '\n' ? go(d, SIZE) : -HTTP_E_BAD_CHUNK;
+        return c == '\n' ? go(d, SIZE) : -HTTP_E_BARE_CR;
     int r = step_trailer(d, c);
     return r < 0 ? r : keep_trailer(d, c);
 }

@@ -30,8 +30,8 @@ struct h1_chunked {
 void h1_chunked_init(struct h1_chunked *d, struct b_text *trailers, uint32_t trailer_max);
 
 /* Takes bytes off the front of *in. H1_CHUNK_DATA, H1_CHUNK_MORE, H1_CHUNK_END (also when called again), or
- * -HTTP_E_BAD_CHUNK, -HTTP_E_CHUNK_EXTENSION_TOO_LARGE, -HTTP_E_BAD_TRAILER, -HTTP_E_TRAILERS_TOO_LARGE,
- * after which the decoder and the connection are of no further use. The result does not depend on how the
+ * -HTTP_E_BAD_CHUNK_SIZE, _BAD_CHUNK_EXTENSION, _CHUNK_EXTENSION_TOO_LARGE, _BAD_CHUNK_END, _BARE_LF, _BARE_CR,
+ * _BAD_TRAILER, _TRAILERS_TOO_LARGE, after which the decoder and the connection are of no further use. The result does not depend on how the
  * input is cut, except for how the data is cut. */
 int h1_chunked_next(struct h1_chunked *d, struct b_slice *in, struct b_slice *data)
     __attribute__((warn_unused_result));

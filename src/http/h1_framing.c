@@ -17,44 +17,55 @@ static bool has_tab_around(const struct http_field *f) {
 }
 
 /* S04, S05: digits only, in the one form each number has. */
-static bool parse_length(struct b_slice text, uint32_t allow, uint64_t *length) {
+static enum http_error parse_length(struct b_slice text, uint32_t allow, uint64_t *length) {
+    if (text.len > 19 || !b_parse_u64(text, length) || *length > INT64_MAX)
+        return HTTP_E_BAD_CONTENT_LENGTH;
     if (text.len > 1 && text.ptr[0] == '0' && !(allow & HTTP_ALLOW_LEADING_ZEROS))
-        return false;
-    return text.len <= 19 && b_parse_u64(text, length) && *length <= INT64_MAX;
+        return HTTP_E_LEADING_ZEROS;
+    return HTTP_OK;
 }
 
-/* S03 relaxed: every element of every field is the same valid number. */
-static enum http_error equal_lengths(const struct h1_block *b, const struct http_fields *fs,
-                                     uint64_t *length) {
-    bool any = false;
+/* Several values, in fields of their own or in lists: each must be a valid number (S04, S05), and they must not differ
+ * (S02). S03: even then a listener has to allow it. */
+static enum http_error several_lengths(const struct h1_block *b, const struct http_fields *fs,
+                                       uint64_t *length) {
+    bool any = false, differ = false;
     for (const struct http_field *f = NULL; (f = http_fields_next(fs, HTTP_FIELD_CONTENT_LENGTH, f));) {
         struct b_slice rest = http_field_value(f), element;
-        if (has_tab_around(f) || rest.len == 0 || rest.ptr[rest.len - 1] == ',')
+        if (has_tab_around(f))
+            return HTTP_E_DISGUISED_FRAMING;
+        if (rest.len == 0 || rest.ptr[rest.len - 1] == ',')
             return HTTP_E_BAD_CONTENT_LENGTH;
         while (b_slice_next(&rest, ',', &element)) {
             uint64_t v;
-            if (!parse_length(b_slice_trim(element), b->allow, &v))
-                return HTTP_E_BAD_CONTENT_LENGTH;
-            if (any && v != *length)
-                return HTTP_E_DUPLICATE_CONTENT_LENGTH;
+            enum http_error error = parse_length(b_slice_trim(element), b->allow, &v);
+            if (error)
+                return error;
+            differ |= any && v != *length;
             *length = v;
             any = true;
         }
     }
-    return HTTP_OK;
+    if (differ)
+        return HTTP_E_CONFLICTING_CONTENT_LENGTH;
+    return b->allow & HTTP_ALLOW_EQUAL_LENGTHS ? HTTP_OK : HTTP_E_DUPLICATE_CONTENT_LENGTH;
 }
 
 enum http_error h1_content_length(const struct h1_block *b, uint64_t *length) {
     struct http_fields fs = h1_block_fields(b, b->count);
     const struct http_field *f = http_fields_find(&fs, HTTP_FIELD_CONTENT_LENGTH);
     struct b_slice value = http_field_value(f);
-    bool repeated = b->twice & H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH);
-    if (!repeated && parse_length(value, b->allow, length) && !has_tab_around(f))
-        return HTTP_OK;
-    if (b->allow & HTTP_ALLOW_EQUAL_LENGTHS)
-        return equal_lengths(b, &fs, length);
-    return repeated || b_slice_find(value, ',') < value.len ? HTTP_E_DUPLICATE_CONTENT_LENGTH
-                                                            : HTTP_E_BAD_CONTENT_LENGTH;
+    if (b->twice & H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH) || b_slice_find(value, ',') < value.len)
+        return several_lengths(b, &fs, length);
+    return has_tab_around(f) ? HTTP_E_DISGUISED_FRAMING : parse_length(value, b->allow, length);
+}
+
+/* S08: some readers skip such bytes. Controls have been refused by now. */
+static bool has_odd_byte(struct b_slice value) {
+    for (size_t i = 0; i < value.len; i++)
+        if ((unsigned char)value.ptr[i] >= 0x80 || value.ptr[i] == '\t')
+            return true;
+    return false;
 }
 
 /* One element of Transfer-Encoding, with its parameters: well-formed enough to be called "not supported"? */
@@ -72,11 +83,14 @@ enum http_error h1_transfer_encoding(const struct h1_block *b) {
     struct http_fields fs = h1_block_fields(b, b->count);
     const struct http_field *f = http_fields_find(&fs, HTTP_FIELD_TRANSFER_ENCODING);
     struct b_slice rest = http_field_value(f), coding;
-    if (b->twice & H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING) || has_tab_around(f) || rest.len == 0 ||
-        rest.ptr[rest.len - 1] == ',')
+    if (b->twice & H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING) || rest.len == 0 || rest.ptr[rest.len - 1] == ',')
         return HTTP_E_BAD_TRANSFER_ENCODING;
+    if (has_tab_around(f))
+        return HTTP_E_DISGUISED_FRAMING;
     if (b_slice_ieq(rest, B_LIT("chunked")))
         return HTTP_OK;
+    if (has_odd_byte(rest))
+        return HTTP_E_DISGUISED_FRAMING;
     /* S06 and S07: a well-formed list that ends in at most one chunked is 501, anything else 400 */
     bool chunked = false;
     while (b_slice_next(&rest, ',', &coding)) {

@@ -59,9 +59,15 @@ static struct tel_family active_family = {
 };
 static struct tel_family refusals_family = {
     .name = "weir_refusals_total",
-    .help = "Requests that weir answered itself with an error, by its code.",
+    .help = "Requests that weir answered itself with an error, by its code and the rule that was broken.",
     .type = TEL_COUNTER,
-    .labels = {"code"},
+    .labels = {"code", "rule"},
+};
+static struct tel_family bad_responses_family = {
+    .name = "weir_bad_responses_total",
+    .help = "Responses of upstreams that were not passed on, by what was wrong with them.",
+    .type = TEL_COUNTER,
+    .labels = {"code", "rule"},
 };
 static struct tel_family phases_family = {
     .name = "weir_deadline_exceeded_total",
@@ -223,6 +229,17 @@ void tel_refusal(unsigned worker, enum http_error error) {
         tel_add(refusals[error], worker, 1);
 }
 
+static struct tel_series *error_series(struct tel_family *family, enum http_error error) {
+    const struct http_error_info *info = http_error_info(error);
+    struct b_slice values[] = {b_slice_cstr(info->code), b_slice_cstr(info->rule)};
+    return tel_series_get(family, values);
+}
+
+/* Rare enough to look its series up each time. */
+void tel_bad_response(unsigned worker, enum http_error why) {
+    tel_add(error_series(&bad_responses_family, why), worker, 1);
+}
+
 uint64_t tel_refusals(enum http_error error) {
     bool known = error > HTTP_OK && error < HTTP_ERROR_COUNT && refusals[error];
     return known ? tel_series_value(refusals[error]) : 0;
@@ -263,14 +280,14 @@ int tel_http_init(void) {
     rc = rc ? rc : tel_register(&client_durations);
     rc = rc ? rc : tel_register(&active_family);
     rc = rc ? rc : tel_register(&refusals_family);
+    rc = rc ? rc : tel_register(&bad_responses_family);
     rc = rc ? rc : tel_register(&phases_family);
     if (rc)
         return rc;
     b_map_init(&routes_by_pattern, B_TAG_TELEMETRY, (struct b_hash_key){0}); /* keys come from the config */
     active = tel_series_get(&active_family, NULL);
     for (int i = HTTP_OK + 1; i < HTTP_ERROR_COUNT; i++) {
-        struct b_slice code = b_slice_cstr(http_error_info((enum http_error)i)->code);
-        refusals[i] = tel_series_get(&refusals_family, &code);
+        refusals[i] = error_series(&refusals_family, (enum http_error)i);
         if (!refusals[i])
             return -ENOMEM;
     }

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "runtime/worker.h"
+#include "telemetry/http_metrics.h"
 
 int up_fail(struct up_exchange *x, enum http_error error, const char *why) {
     x->why = why;
@@ -138,4 +139,6 @@ void up_finish(struct up_exchange *x) {
         tel_observe(x->upstream->metrics.duration, rt_index(), (uint64_t)x->took);
     }
     x->admitted = false;
+    if (x->bad)
+        tel_bad_response(rt_index(), x->bad);
 }

@@ -42,6 +42,7 @@ struct up_exchange {
     rt_time began, took; /* clock; the whole exchange, known after up_finish */
     const char *phase;   /* what is being waited for, literal */
     const char *why;     /* of a failure: static text for its detail, or NULL */
+    enum http_error bad; /* what was wrong with a malformed response; HTTP_OK: nothing */
 };
 
 /* Sends the request and waits for the head of the final response, trying again on another endpoint where that is safe:

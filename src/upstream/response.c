@@ -5,14 +5,20 @@
 #include "runtime/worker.h"
 #include "upstream/exchange.h"
 
+/* A response that breaks the rule `why` of errors.def. */
+static int bad_response(struct up_exchange *x, enum http_error why) {
+    x->bad = why;
+    return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
+}
+
 /* Parses the head at the front of `in`, interim or final: its length, 0 when it is not whole, or -(enum http_error). */
 static ssize_t parse_head(struct up_exchange *x, const struct http_request *req, struct b_slice in) {
     enum http_error why = HTTP_OK;
     ssize_t n = h1_parse_response(in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
     if (n < 0)
-        return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
+        return bad_response(x, why);
     if (n > 0 && x->res.status == 101)
-        return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "101 without having been asked to switch protocols");
+        return bad_response(x, HTTP_E_UNASKED_SWITCH);
     return n;
 }
 
@@ -91,7 +97,7 @@ static struct b_slice take_kept(struct up_conn *c) {
  * away: what follows is kept meanwhile. 100 answers an Expect, which weir has done itself (S23). */
 static int pass_on(struct up_exchange *x, const struct up_client *client, struct b_slice *in, size_t n) {
     if (++x->interim > UP_INTERIM_MAX)
-        return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, "too many interim responses");
+        return bad_response(x, HTTP_E_TOO_MANY_INTERIM);
     *in = b_slice_from(*in, n);
     if (x->res.status == 100 || !client->interim)
         return 0;
@@ -155,8 +161,7 @@ static int cut(struct up_exchange *x, struct b_slice *pieces) {
         } else {
             int rc = h1_chunked_next(&x->chunked, &x->input, &pieces[count]);
             if (rc < 0)
-                return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE,
-                               http_error_info((enum http_error) - rc)->title);
+                return bad_response(x, (enum http_error) - rc);
             count += rc == H1_CHUNK_DATA;
             x->done = rc == H1_CHUNK_END;
         }

@@ -73,7 +73,7 @@ def test_S01(gate, data):
 @table(("Content-Length: 5", "Content-Length: 6"), ("Content-Length: 5, 6",),
        ("content-length: 6", "X: y", "Content-Length: 5"))
 def test_S02(gate, data):
-    refused(gate, head(*data) + b"hello", 400, "duplicate_content_length")
+    refused(gate, head(*data) + b"hello", 400, "conflicting_content_length")
 
 
 @table(("Content-Length: 5", "Content-Length: 5"), ("Content-Length: 5, 5",), ("Content-Length: 5,5",))
@@ -84,13 +84,13 @@ def test_S03(gate, data):
 @table("", "+5", "-0", "-5", "0x5", "1_0", "1 0", "5,", ",5", "5;", "5.0", "five", "5\xa0", "\x0b5",
        "99999999999999999999", "9223372036854775808", "\t5", "5\t")
 def test_S04(gate, data):
-    refused(gate, head(f"Content-Length: {data}") + b"hello", 400, "bad_content_length", "duplicate_content_length",
+    refused(gate, head(f"Content-Length: {data}") + b"hello", 400, "bad_content_length", "disguised_framing",
             "bad_field_value")
 
 
-@table("05", "00", "0000000000000000000005")
+@table("05", "00", "0000000000000000005")
 def test_S05(gate, data):
-    refused(gate, head(f"Content-Length: {data}") + b"hello", 400, "bad_content_length")
+    refused(gate, head(f"Content-Length: {data}") + b"hello", 400, "leading_zeros")
 
 
 @table("xchunked", "identity", "gzip, chunked", "chunked;a=b", "gzip", "chunke", "trailers")
@@ -112,8 +112,8 @@ def test_S07(gate, data):
        b"Transfer-Encoding: \"chunked\"", b" Transfer-Encoding: chunked", b"Transfer\tEncoding: chunked",
        b"Transfer-Encoding\0: chunked", b"Transfer-Encoding: chunked\r\r")
 def test_S08(gate, data):
-    refused(gate, head("X: y", data) + b"0\r\n\r\n", 400, "bad_transfer_encoding", "bad_field_value", "bad_field_name",
-            "obs_fold", "bare_cr")
+    refused(gate, head("X: y", data) + b"0\r\n\r\n", 400, "disguised_framing", "bad_transfer_encoding",
+            "bad_field_value", "bad_field_name", "obs_fold", "bare_cr")
 
 
 @table("GET", "POST")
@@ -138,7 +138,7 @@ def test_S11_head(gate, data):
        b"5\rhello\r\n0\r\n\r\n", b"5\r\nhello\r0\r\n\r\n", b"5\r\nhello\r\n0\r\nX: y\n\r\n",
        b"5\r\nhello\r\n0\r\nX: y\rZ: w\r\n\r\n", b"5;a\nhello\r\n0\r\n\r\n")
 def test_S11_chunks(gate, data):
-    refused(gate, chunked(data), 400, "bad_chunk", "bad_trailer", streamed=True)
+    refused(gate, chunked(data), 400, "bare_lf", "bare_cr", streamed=True)
 
 
 @table(b"\r\nhello\r\n", b"0x5\r\nhello\r\n", b"+5\r\nhello\r\n", b"-5\r\nhello\r\n", b"5_0\r\nhello\r\n",
@@ -146,13 +146,13 @@ def test_S11_chunks(gate, data):
        b"5 \r\nhello\r\n", b"5\t\r\nhello\r\n", b"00000000000000005\r\nhello\r\n", b"fffffffffffffffff\r\nhello\r\n",
        b"ffffffffffffffff\r\nhello\r\n", b"8000000000000000\r\nhello\r\n", b"g\r\nhello\r\n", b"5,5\r\nhello\r\n")
 def test_S12(gate, data):
-    refused(gate, chunked(data + b"0\r\n\r\n"), 400, "bad_chunk", streamed=True)
+    refused(gate, chunked(data + b"0\r\n\r\n"), 400, "bad_chunk_size", streamed=True)
 
 
 @table(b"5;\r\nhello\r\n", b"5;=\r\nhello\r\n", b"5;a=\r\nhello\r\n", b"5;a b\r\nhello\r\n", b"5;a\0\r\nhello\r\n",
        b"5;a=\"x\r\nhello\r\n", b"5;a=\"x\ny\"\r\nhello\r\n", b"5; a=b\r\nhello\r\n", b"5;a\rb\r\nhello\r\n")
 def test_S13_malformed(gate, data):
-    refused(gate, chunked(data + b"0\r\n\r\n"), 400, "bad_chunk", streamed=True)
+    refused(gate, chunked(data + b"0\r\n\r\n"), 400, "bad_chunk_extension", "bare_cr", "bare_lf", streamed=True)
 
 
 @table(b"5;" + b"a" * 300 + b"\r\nhello\r\n", b"5;" + b"a" * 65536 + b"\r\nhello\r\n",
@@ -172,7 +172,7 @@ def test_S13_extensions_are_not_forwarded(gate):
 @table(b"5\r\nhello world\r\n0\r\n\r\n", b"5\r\nhello0\r\n\r\n", b"5\r\nhello\r\r\n0\r\n\r\n",
        b"4\r\nhello\r\n0\r\n\r\n")
 def test_S14(gate, data):
-    refused(gate, chunked(data), 400, "bad_chunk", streamed=True)
+    refused(gate, chunked(data), 400, "bad_chunk_end", "bare_cr", streamed=True)
 
 
 def test_S15(gate):
@@ -404,6 +404,49 @@ def test_S29(gate, data):
 
 def test_S29_an_encoded_line_break_in_a_query_stays_encoded(gate):
     assert gate.get("/x?a=%0d%0aX-Evil:%20y").json()["target"] == "/x?a=%0d%0aX-Evil:%20y"
+
+
+# ---- counted by rule ----
+
+BY_RULE = {
+    "S01": head("Content-Length: 5", "Transfer-Encoding: chunked"),
+    "S02": head("Content-Length: 5", "Content-Length: 6"),
+    "S03": head("Content-Length: 5", "Content-Length: 5"),
+    "S04": head("Content-Length: +5"),
+    "S05": head("Content-Length: 05"),
+    "S06": head("Transfer-Encoding: gzip"),
+    "S07": head("Transfer-Encoding: chunked, chunked"),
+    "S08": head("Transfer-Encoding:\tchunked"),
+    "S09": head("Transfer-Encoding: chunked", start="POST / HTTP/1.0"),
+    "S10": head("X: a", " b"),
+    "S11": chunked(b"0\r\n\n"),
+    "S12": chunked(b"x\r\n"),
+    "S13": chunked(b"0;\r\n"),
+    "S14": chunked(b"1\r\nxy"),
+    "S15": chunked(b"0\r\nX Y: z\r\n\r\n"),
+    "S16": head("X Y: z"),
+    "S17": head("X_Y: z"),
+    "S18": head("X: \x01"),
+    "S19": head(start="GET  / HTTP/1.1"),
+    "S20": head(start="get / HTTP/1.1"),
+    "S21": head("Content-Length: 5", start="GET / HTTP/1.0"),
+    "S23": head("Expect: x"),
+    "S25": head(start="CONNECT a:1 HTTP/1.1"),
+    "D3": head(start="GET /" + "a" * 9000 + " HTTP/1.1"),
+    "P01": head(start="GET /.. HTTP/1.1"),
+    "P03": head(host=b""),
+    "P05": head("Connection: a b"),
+    "P08": head("Authorization: a", "Authorization: b"),
+}
+
+
+@pytest.mark.parametrize("rule", BY_RULE)
+def test_refusals_are_counted_by_rule(gate, rule):
+    with gate.counts(1, "weir_refusals_total", rule=rule), gate.connect() as conn:
+        conn.send(BY_RULE[rule])
+        code = conn.response().json()["code"]
+    ((labels, _),) = gate.metrics().find("weir_refusals_total", code=code)
+    assert labels["rule"] == rule
 
 
 # ---- paths and hosts ----

@@ -287,6 +287,20 @@ def test_S27_bad_framing_of_a_response(lab, head):
     wait_until(lambda: origin.open == 0, "the connection is dropped")
 
 
+@pytest.mark.parametrize("answer, rule", [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "S02"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "S12"),
+    (b"HTTP/1.1 20 OK\r\n\r\n", "S27"),
+    (b"HTTP/1.1 103 Hints\r\n\r\n" * 11, "S27"),
+    (b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", "S10"),
+], ids=["S02", "S12", "S27", "interim", "S10"])
+def test_S27_bad_responses_are_counted_by_rule(lab, answer, rule):
+    weir = lab.weir(proxy(lab.origin(lambda request, peer: answer)))
+    with weir.counts(1, "weir_bad_responses_total", rule=rule), weir.counts(1, "weir_bad_responses_total"):
+        with weir.connect() as conn, contextlib.suppress(Truncated):
+            problem(conn.exchange(), 502, "upstream_bad_response")
+
+
 @pytest.mark.parametrize("chunks", [
     b"zz\r\nhello\r\n", b"5 \r\nhello\r\n", b"5\nhello\r\n", b"0x5\r\nhello\r\n", b"5\r\nhelloworld\r\n",
     b"5\r\nhello", b"fffffffffffffffff\r\n", b"-5\r\nhello\r\n", b"5;\0\r\nhello\r\n",

@@ -16,6 +16,7 @@ TEST(every_line_is_complete) {
         /* problem.h promises that a body fits HTTP_PROBLEM_MAX */
         CHECK(strlen(info->explanation) > 20 && strlen(info->explanation) < 300);
         CHECK(info->explanation[strlen(info->explanation) - 1] == '.');
+        CHECK(strchr(info->rule, ' ') == NULL); /* refusals are counted by it */
         for (int other = 1; other < e; other++)
             CHECK(strcmp(info->code, http_error_info((enum http_error)other)->code) != 0);
     }
@@ -39,7 +40,7 @@ TEST(outside_the_table_is_internal) {
     CHECK_STR(http_error_info(HTTP_ERROR_COUNT)->code, "internal");
     CHECK_STR(http_error_info((enum http_error) - 5)->code, "internal");
     CHECK_STR(http_error_info(HTTP_E_CL_AND_TE)->code, "cl_and_te");
-    CHECK_STR(http_error_info(HTTP_E_CL_AND_TE)->rules, "S01");
+    CHECK_STR(http_error_info(HTTP_E_CL_AND_TE)->rule, "S01");
 }
 
 const struct test_case error_tests[] = {

@@ -108,18 +108,26 @@ static void check_refused(const struct b_slice *rows, size_t n, enum http_error 
 
 TEST(S11_bare_line_ends) {
     static const struct b_slice rows[] = {
-        B_LIT("5\nhello\r\n0\r\n\r\n"),   B_LIT("5\rhello\r\n"),          B_LIT("5\r\nhello\n0\r\n\r\n"),
-        B_LIT("5\r\nhello\n\n0\r\n\r\n"), B_LIT("5\r\nhello\r0\r\n\r\n"), B_LIT("0\n\r\n"),
-        B_LIT("5;a\nhello\r\n0\r\n\r\n"), B_LIT("5;a=\"\n\"\r\n"),
-    };
-    static const struct b_slice trailers[] = {
+        B_LIT("5\nhello\r\n0\r\n\r\n"),
+        B_LIT("5\r\nhello\n0\r\n\r\n"),
+        B_LIT("\nhello\r\n"),
+        B_LIT("5\r\nhello\n\n0\r\n\r\n"),
+        B_LIT("0\n\r\n"),
+        B_LIT("5;\nhello\r\n"),
+        B_LIT("5;a\nhello\r\n0\r\n\r\n"),
+        B_LIT("5;a=\"\n\"\r\n"),
+        B_LIT("5;a=\"\\\n\"\r\n"),
         B_LIT("0\r\n\n"),
-        B_LIT("0\r\n\rX"),
         B_LIT("0\r\nA: b\n\r\n"),
-        B_LIT("0\r\nA: b\rC: d\r\n\r\n"),
+        B_LIT("0\r\nA\n\r\n"),
     };
-    CHECK_REFUSED(rows, HTTP_E_BAD_CHUNK);
-    CHECK_REFUSED(trailers, HTTP_E_BAD_TRAILER);
+    static const struct b_slice bare_cr[] = {
+        B_LIT("5\rhello\r\n"),     B_LIT("5\r\nhello\r0\r\n\r\n"),
+        B_LIT("0\r\n\rX"),         B_LIT("0\r\nA: b\rC: d\r\n\r\n"),
+        B_LIT("5\r\nhello\r\r\n"), B_LIT("0\r\rX"),
+    };
+    CHECK_REFUSED(rows, HTTP_E_BARE_LF);
+    CHECK_REFUSED(bare_cr, HTTP_E_BARE_CR);
 }
 
 TEST(S12_sizes) {
@@ -144,7 +152,7 @@ TEST(S12_sizes) {
         B_LIT("ffffffffffffffff\r\n"),
         B_LIT("10000000000000005\r\nhello\r\n"),
     };
-    CHECK_REFUSED(rows, HTTP_E_BAD_CHUNK);
+    CHECK_REFUSED(rows, HTTP_E_BAD_CHUNK_SIZE);
 }
 
 TEST(S13_extensions) {
@@ -152,10 +160,10 @@ TEST(S13_extensions) {
         B_LIT("5;\r\nhello\r\n"),   B_LIT("5;;a\r\nhello\r\n"),    B_LIT("5;a=\r\nhello\r\n"),
         B_LIT("5;=b\r\nhello\r\n"), B_LIT("5;a b\r\nhello\r\n"),   B_LIT("5; a\r\nhello\r\n"),
         B_LIT("5;a\0\r\nhello"),    B_LIT("5;a=\"b\r\nhello\r\n"), B_LIT("5;a=\"b\"c\r\nhello"),
-        B_LIT("5;a=\"\0\"\r\n"),    B_LIT("5;a=\"\\\n\"\r\n"),     B_LIT("5;a=b=c\r\nhello\r\n"),
-        B_LIT("5;a\x80\r\nhello"),  B_LIT("0;\r\n\r\n"),           B_LIT("5;a=\"\\\r\n"),
+        B_LIT("5;a=\"\0\"\r\n"),    B_LIT("5;a=\"\\\r\n"),         B_LIT("5;a=b=c\r\nhello\r\n"),
+        B_LIT("5;a\x80\r\nhello"),  B_LIT("0;\r\n\r\n"),
     };
-    CHECK_REFUSED(rows, HTTP_E_BAD_CHUNK);
+    CHECK_REFUSED(rows, HTTP_E_BAD_CHUNK_EXTENSION);
 }
 
 /* A chunk of one byte whose extension, ';' included, takes n. */
@@ -184,10 +192,13 @@ TEST(S13_extensions_too_large) {
 
 TEST(S14_data_longer_than_its_size) {
     static const struct b_slice rows[] = {
-        B_LIT("4\r\nhello\r\n0\r\n\r\n"),   B_LIT("5\r\nhello0\r\n\r\n"),    B_LIT("5\r\nhello\r\r\n"),
-        B_LIT("5\r\nhello  \r\n0\r\n\r\n"), B_LIT("5\r\nhell\r\n0\r\n\r\n"),
+        B_LIT("4\r\nhello\r\n0\r\n\r\n"),
+        B_LIT("5\r\nhello0\r\n\r\n"),
+        B_LIT("5\r\nhello  \r\n0\r\n\r\n"),
     };
-    CHECK_REFUSED(rows, HTTP_E_BAD_CHUNK);
+    static const struct b_slice shorter[] = {B_LIT("5\r\nhell\r\n0\r\n\r\n")};
+    CHECK_REFUSED(rows, HTTP_E_BAD_CHUNK_END);
+    CHECK_REFUSED(shorter, HTTP_E_BARE_LF); /* the CR is its fifth byte */
 }
 
 TEST(S15_malformed_trailers) {

@@ -106,10 +106,10 @@ TEST(S27_refused_responses) {
     } rows[] = {
         {H("200 OK\r\nContent-Length: x"), HTTP_E_BAD_CONTENT_LENGTH},
         {H("200 OK\r\nContent-Length: +5"), HTTP_E_BAD_CONTENT_LENGTH},
-        {H("200 OK\r\nContent-Length: 05"), HTTP_E_BAD_CONTENT_LENGTH},
+        {H("200 OK\r\nContent-Length: 05"), HTTP_E_LEADING_ZEROS},
         {H("304 Not Modified\r\nContent-Length: x"), HTTP_E_BAD_CONTENT_LENGTH},
         {H("200 OK\r\nContent-Length: 5\r\nContent-Length: 5"), HTTP_E_DUPLICATE_CONTENT_LENGTH},
-        {H("200 OK\r\nContent-Length: 5\r\nContent-Length: 6"), HTTP_E_DUPLICATE_CONTENT_LENGTH},
+        {H("200 OK\r\nContent-Length: 5\r\nContent-Length: 6"), HTTP_E_CONFLICTING_CONTENT_LENGTH},
         {H("200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked"), HTTP_E_CL_AND_TE},
         {H("200 OK\r\nTransfer-Encoding: gzip, chunked"), HTTP_E_UNSUPPORTED_TRANSFER_ENCODING},
         {H("200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),

@@ -147,12 +147,12 @@ TEST(active_requests) {
 
 TEST(refusals_are_there_before_the_first) {
     begin(1);
-    CHECK(has("\nweir_refusals_total{code=\"cl_and_te\"} 0\n"));
+    CHECK(has("\nweir_refusals_total{code=\"cl_and_te\",rule=\"S01\"} 0\n"));
     tel_refusal(0, HTTP_E_CL_AND_TE);
     tel_refusal(TEL_NO_WORKER, HTTP_E_CL_AND_TE);
     tel_refusal(0, HTTP_OK);
     tel_refusal(0, HTTP_ERROR_COUNT);
-    CHECK(has("\nweir_refusals_total{code=\"cl_and_te\"} 2\n"));
+    CHECK(has("\nweir_refusals_total{code=\"cl_and_te\",rule=\"S01\"} 2\n"));
     CHECK_UINT(tel_refusals(HTTP_E_CL_AND_TE), 2);
     CHECK_UINT(tel_refusals(HTTP_E_INTERNAL), 0);
     CHECK_UINT(tel_refusals(HTTP_ERROR_COUNT), 0);
