@@ -39,24 +39,6 @@ static rt_time body_deadline(const struct exchange *ex) {
     return ex->sent == GW_SENT_HEAD ? stall : rt_earlier(ex->call.deadline, stall);
 }
 
-static int receive(struct exchange *ex, void *buf, size_t len, size_t *got) {
-    int rc = invite(ex);
-    if (rc)
-        return rc;
-    rt_time deadline = body_deadline(ex);
-    for (;;) {
-        /* the wait comes first: `buf` may be the scratch buffer, which others use meanwhile */
-        rc = rt_wait_readable(&ex->conn->stream, deadline);
-        ssize_t n = rc ? rc : rt_receive(&ex->conn->stream, buf, len, RT_NOWAIT);
-        if (n == -EAGAIN)
-            continue;
-        if (n <= 0)
-            return receive_error(n, ex);
-        *got = (size_t)n;
-        return 0;
-    }
-}
-
 static int give(struct exchange *ex, struct b_slice piece, struct b_slice *out) {
     ex->body_in += piece.len;
     ex->continue_sent = true; /* it has not waited */
@@ -74,11 +56,13 @@ static int read_length(struct exchange *ex, struct b_slice *out) {
             piece.len = (size_t)ex->body_left;
         c->in_at += (uint32_t)piece.len;
     } else {
-        size_t most = ex->body_left < RT_SCRATCH_BYTES ? (size_t)ex->body_left : RT_SCRATCH_BYTES, got = 0;
-        int rc = receive(ex, rt_scratch_in(), most, &got);
+        size_t most = ex->body_left < RT_SCRATCH_BYTES ? (size_t)ex->body_left : RT_SCRATCH_BYTES;
+        int rc = invite(ex);
         if (rc)
             return rc;
-        piece = b_slice(rt_scratch_in(), got);
+        ssize_t n = rt_receive_lent(&c->stream, b_slice(NULL, 0), most, &piece, body_deadline(ex));
+        if (n <= 0)
+            return receive_error(n, ex);
     }
     ex->body_left -= piece.len;
     ex->body_done = ex->body_left == 0;
@@ -96,12 +80,14 @@ static int refill(struct exchange *ex) {
         if (!c->in)
             return -HTTP_E_OUT_OF_MEMORY;
     }
-    size_t got = 0;
-    int rc = receive(ex, c->in, c->in_cap, &got);
+    int rc = invite(ex);
     if (rc)
         return rc;
+    ssize_t n = rt_receive(&c->stream, c->in, c->in_cap, body_deadline(ex));
+    if (n <= 0)
+        return receive_error(n, ex);
     c->in_at = 0;
-    c->in_len = (uint32_t)got;
+    c->in_len = (uint32_t)n;
     return 0;
 }
 

@@ -135,10 +135,8 @@ static void readable(struct rt_parked *p, int result) {
         return;
     }
     size_t seen = c->in_len - c->in_at;
-    char *buf = rt_scratch_in();
-    if (seen)
-        memcpy(buf, c->in + c->in_at, seen);
-    ssize_t n = rt_receive(&c->stream, buf + seen, RT_SCRATCH_BYTES - seen, RT_NOWAIT);
+    struct b_slice kept = b_slice(seen ? c->in + c->in_at : NULL, seen), all;
+    ssize_t n = rt_receive_lent(&c->stream, kept, RT_SCRATCH_BYTES, &all, RT_NOWAIT);
     if (n == -EAGAIN) {
         rt_park_stream(&c->stream, p, c->park_until);
         return;
@@ -147,7 +145,7 @@ static void readable(struct rt_parked *p, int result) {
         gw_conn_close(c, RT_END_CLOSE);
         return;
     }
-    head_grew(c, seen, b_slice(buf, seen + (size_t)n));
+    head_grew(c, seen, all);
 }
 
 void gw_conn_park(struct gw_conn *c) {

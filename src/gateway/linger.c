@@ -17,10 +17,8 @@ void gw_linger(struct gw_conn *c) {
     }
     if (rt_end(&c->stream, RT_END_WRITING) == 0)
         while (total < LINGER_BYTES) {
-            int rc = rt_wait_readable(&c->stream, deadline);
-            ssize_t n = rc ? rc : rt_receive(&c->stream, rt_scratch_in(), RT_SCRATCH_BYTES, RT_NOWAIT);
-            if (n == -EAGAIN)
-                continue;
+            struct b_slice ignored;
+            ssize_t n = rt_receive_lent(&c->stream, b_slice(NULL, 0), RT_SCRATCH_BYTES, &ignored, deadline);
             if (n <= 0)
                 break;
             total += (size_t)n;

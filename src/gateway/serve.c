@@ -245,10 +245,7 @@ static void record(struct exchange *ex) {
 /* Whole heads that have come already are served at once (pipelining); else the connection waits without a fiber. */
 static bool next_head(struct gw_conn *c, struct b_slice *head) {
     size_t seen = c->in_len - c->in_at;
-    char *buf = rt_scratch_in();
-    if (seen)
-        memcpy(buf, c->in + c->in_at, seen);
-    *head = b_slice(buf, seen);
+    *head = b_slice(seen ? c->in + c->in_at : NULL, seen);
     struct gw_snapshot *s = gw_pin(c->listener->gateway);
     struct http_limits limits = s->limits;
     gw_unpin(s);
@@ -256,15 +253,14 @@ static bool next_head(struct gw_conn *c, struct b_slice *head) {
         return true;
     /* parking must not find the stream readable: it would start a fiber inside this one */
     while (c->stream.flags & RT_STREAM_READABLE) {
-        ssize_t n = rt_receive(&c->stream, buf + head->len, RT_SCRATCH_BYTES - head->len, RT_NOWAIT);
+        seen = head->len;
+        ssize_t n = rt_receive_lent(&c->stream, *head, RT_SCRATCH_BYTES, head, RT_NOWAIT);
         if (n == -EAGAIN)
             break;
         if (n <= 0) {
             gw_conn_close(c, RT_END_CLOSE);
             return false;
         }
-        seen = head->len;
-        head->len += (size_t)n;
         if (h1_head_state(*head, seen, &limits) == H1_HEAD_READY || head->len == RT_SCRATCH_BYTES)
             return true;
     }

@@ -31,6 +31,15 @@ ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline)
     return n;
 }
 
+ssize_t rt_receive_lent(struct rt_stream *s, struct b_slice kept, size_t max, struct b_slice *all,
+                        rt_time deadline) {
+    size_t room = RT_SCRATCH_BYTES - kept.len;
+    ssize_t n = ops()->receive_lent(s, kept, max < room ? max : room, all, deadline);
+    if (n > 0)
+        s->bytes_in += (size_t)n;
+    return n;
+}
+
 ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) {
     return ops()->send(s, iov, n, deadline);
 }

@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include "base/slice.h"
 #include "runtime/timer.h"
 
 struct rt_worker;
@@ -75,7 +76,6 @@ enum rt_end {
  * RT_NOWAIT from anywhere. Errors are negative errno: -ETIMEDOUT, -ECANCELED, -EAGAIN (RT_NOWAIT only), -ECONNRESET,
  * -EPIPE, -ECONNREFUSED, ... */
 struct rt_io_ops {
-    const char *name;
     /* Takes over a connected or listening handle. */
     int (*attach)(struct rt_stream *s, int fd, bool listener);
     /* A new connection's handle (not attached), and its peer's address when `peer` is not NULL. */
@@ -84,8 +84,12 @@ struct rt_io_ops {
     int (*connect)(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline);
     /* Up to len bytes; 0 is the end of what the peer sends. */
     ssize_t (*receive)(struct rt_stream *s, void *buf, size_t len, rt_time deadline);
+    /* See rt_receive_lent; `max` fits behind `kept` in a scratch buffer. */
+    ssize_t (*receive_lent)(struct rt_stream *s, struct b_slice kept, size_t max, struct b_slice *all,
+                            rt_time deadline);
     /* All of it, or an error; bytes_out tells how much went. With RT_NOWAIT what fits: the count, or -EAGAIN. The
-     * iovecs are changed. */
+     * iovecs are changed. A back end may take some bytes into memory of its own, to send them with those of other
+     * streams when the worker's turn ends: what then goes wrong comes back from a later operation. */
     ssize_t (*send)(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline);
     /* Waits until a descriptor of a library is ready: RT_READ|RT_WRITE that is, or an error. */
     int (*wait_fd)(int fd, int events, rt_time deadline);
@@ -142,6 +146,13 @@ void rt_close_handle(int fd);
  * for. Until rt_disown or the stream's end. It costs no system call: back ends report RT_STREAM_ERROR anyway. */
 void rt_own(struct rt_stream *s);
 void rt_disown(struct rt_stream *s);
+/* What comes next, behind bytes that were kept: waits until something is there, then sets *all to `kept` and up to `max`
+ * new bytes (and to no more than RT_SCRATCH_BYTES in all), lent until the next wait. `kept` lies in memory that
+ * outlives the wait; with RT_NOWAIT it may be what the last call has lent. The count of new bytes, 0 at the end of what
+ * the peer sends, or negative errno. No buffer is held meanwhile, and with nothing kept the bytes may lie where the
+ * back end has received them. */
+ssize_t rt_receive_lent(struct rt_stream *s, struct b_slice kept, size_t max, struct b_slice *all,
+                        rt_time deadline) __attribute__((warn_unused_result));
 /* Waits until a read will not block: 0 or negative errno. Holds no buffer meanwhile. */
 int rt_wait_readable(struct rt_stream *s, rt_time deadline) __attribute__((warn_unused_result));
 /* Sends bytes that are only lent (from a scratch buffer): what does not go at once is copied before waiting. The

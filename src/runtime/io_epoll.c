@@ -2,17 +2,13 @@
  * no timer call per request, and no read just to see EAGAIN where a short read says the same. */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "runtime/io_ready.h"
+#include "runtime/io_socket.h"
 #include "runtime/worker.h"
 
 #define EVENTS 128
@@ -29,20 +25,6 @@ struct fd_wait {
     int got;
 };
 #define FD_TAG ((uintptr_t)1)
-
-static rt_time read_clock(clockid_t id) {
-    struct timespec t;
-    clock_gettime(id, &t);
-    return t.tv_sec * RT_S + t.tv_nsec;
-}
-
-static rt_time monotonic(void) {
-    return read_clock(CLOCK_MONOTONIC);
-}
-
-static rt_time wall(void) {
-    return read_clock(CLOCK_REALTIME);
-}
 
 static struct epoll_state *state(void) {
     return rt_self()->backend_state;
@@ -110,7 +92,7 @@ static int timeout_ms(const struct rt_worker *w, rt_time until) {
         return 0;
     if (until == RT_NEVER)
         return -1;
-    rt_time now = monotonic(); /* w->now is older by what the fibers took */
+    rt_time now = rt_socket_clock(); /* w->now is older by what the fibers took */
     rt_time ms = until <= now ? 0 : (until - now + RT_MS - 1) / RT_MS;
     return ms > 3600000 ? 3600000 : (int)ms;
 }
@@ -119,7 +101,7 @@ static void turn(struct rt_worker *w, rt_time until) {
     struct epoll_state *st = w->backend_state;
     int n = epoll_wait(st->epoll, st->events, EVENTS, timeout_ms(w, until));
     atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
-    w->now = monotonic();
+    w->now = rt_socket_clock();
     if (n <= 0)
         return;
     b_counter_add(&w->stats.io_events, (uint64_t)n);
@@ -157,24 +139,6 @@ static int epoll_attach(struct rt_stream *s, int fd, bool listener) {
     return -errno;
 }
 
-/* What went wrong with the next connection, not with the listener (accept(2)): the one after it may be good. */
-static bool is_connections_error(int error) {
-    switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case EOPNOTSUPP:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case EPERM: return true;
-    default: return false;
-    }
-}
-
 static int epoll_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
     for (;;) {
         if (!(s->flags & RT_STREAM_READABLE)) {
@@ -183,48 +147,30 @@ static int epoll_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time d
                 return rc;
             continue;
         }
-        struct rt_sockaddr ignored;
-        struct rt_sockaddr *a = peer ? peer : &ignored;
-        a->len = sizeof a->u;
-        int fd = accept4(s->fd, &a->u.any, &a->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            int on = 1;
-            if (a->u.any.sa_family != AF_UNIX)
-                (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        int fd = rt_socket_accept(s->fd, peer);
+        if (fd >= 0)
             return fd;
-        }
-        if (errno == EAGAIN)
+        if (fd == -EAGAIN)
             s->flags &= (uint16_t)~RT_STREAM_READABLE;
-        else if (!is_connections_error(errno))
-            return -errno;
+        else if (!rt_socket_accept_again(-fd))
+            return fd;
     }
 }
 
 static int finish_connect(struct rt_stream *s, rt_time deadline) {
-    int rc = 0, err = 0;
-    socklen_t len = sizeof err;
+    int rc = 0;
     s->flags &= (uint16_t) ~(RT_STREAM_WRITABLE | RT_STREAM_READABLE);
     while (rc == 0 && !(s->flags & RT_STREAM_WRITABLE))
         rc = rt_ready_write(s, deadline);
-    if (rc == 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
-        err = errno;
-    return rc ? rc : -err;
+    return rc ? rc : rt_socket_error(s->fd);
 }
 
 static int epoll_end(struct rt_stream *s, enum rt_end how);
 
 static int epoll_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline) {
-    int on = 1, family = to->u.any.sa_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (family != AF_UNIX)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    int rc = connect(fd, &to->u.any, to->len) == 0 ? 0 : -errno;
-    if (rc && rc != -EINPROGRESS) {
-        close(fd);
-        return rc == -EAGAIN ? -ECONNREFUSED : rc; /* EAGAIN: a unix listener's full backlog */
-    }
+    int fd, rc = rt_socket_connect(to, &fd);
+    if (rc && rc != -EINPROGRESS)
+        return rc;
     int attached = epoll_attach(s, fd, false);
     if (attached) {
         close(fd);
@@ -265,21 +211,6 @@ static ssize_t epoll_receive(struct rt_stream *s, void *buf, size_t len, rt_time
     }
 }
 
-/* Moves the iovecs past n sent bytes; false when everything has gone. */
-static bool advance(struct iovec **iov, int *count, size_t n) {
-    while (*count && n >= (*iov)->iov_len) {
-        n -= (*iov)->iov_len;
-        (*iov)->iov_len = 0;
-        ++*iov;
-        --*count;
-    }
-    if (!*count)
-        return false;
-    (*iov)->iov_base = (char *)(*iov)->iov_base + n;
-    (*iov)->iov_len -= n;
-    return true;
-}
-
 static ssize_t epoll_send(struct rt_stream *s, struct iovec *iov, int count, rt_time deadline) {
     ssize_t all = 0;
     for (;;) {
@@ -302,31 +233,16 @@ static ssize_t epoll_send(struct rt_stream *s, struct iovec *iov, int count, rt_
             return -errno;
         s->bytes_out += (uint64_t)n;
         all += n;
-        if (!advance(&iov, &count, (size_t)n))
+        if (!rt_socket_advance(&iov, &count, (size_t)n))
             return all;
         s->flags &= (uint16_t)~RT_STREAM_WRITABLE; /* a short write filled the socket */
     }
 }
 
-static int poll_fd(int fd, int want) {
-    short events = (short)((want & RT_READ ? POLLIN | POLLRDHUP : 0) | (want & RT_WRITE ? POLLOUT : 0));
-    struct pollfd p = {.fd = fd, .events = events};
-    int n = poll(&p, 1, 0), got = 0;
-    if (n <= 0)
-        return n < 0 && errno != EINTR ? -errno : -EAGAIN;
-    if (p.revents & POLLNVAL)
-        return -EBADF;
-    if (p.revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
-        got |= RT_READ;
-    if (p.revents & (POLLOUT | POLLHUP | POLLERR))
-        got |= RT_WRITE;
-    return got;
-}
-
 static int epoll_wait_fd(int fd, int want, rt_time deadline) {
     struct epoll_state *st = state();
     if (deadline == RT_NOWAIT)
-        return poll_fd(fd, want);
+        return rt_socket_poll(fd, want);
     struct fd_wait f = {.fiber = rt_fiber_self()};
     struct epoll_event e = {.data.ptr = (void *)((uintptr_t)&f | FD_TAG)};
     e.events = (want & RT_READ ? EPOLLIN | EPOLLRDHUP : 0u) | (want & RT_WRITE ? EPOLLOUT : 0u);
@@ -347,10 +263,8 @@ static int epoll_end(struct rt_stream *s, enum rt_end how) {
     forget(s);
     if (how == RT_END_DETACH || (s->flags & RT_STREAM_LISTENER))
         (void)epoll_ctl(state()->epoll, EPOLL_CTL_DEL, fd, NULL);
-    if (how == RT_END_RESET) {
-        struct linger drop = {.l_onoff = 1};
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
-    }
+    if (how == RT_END_RESET)
+        rt_socket_drop_unsent(fd);
     s->worker = NULL;
     s->fd = -1;
     if (how == RT_END_DETACH)
@@ -359,34 +273,12 @@ static int epoll_end(struct rt_stream *s, enum rt_end how) {
     return 0;
 }
 
-static int listen_at(const struct rt_sockaddr *at, int backlog, int *out) {
-    int on = 1, off = 0, family = at->u.any.sa_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (family != AF_UNIX)
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, &at->u.any, at->len) != 0 || listen(fd, backlog) != 0) {
-        int rc = -errno;
-        close(fd);
-        return rc;
-    }
-    *out = fd;
-    return 0;
-}
-
-static void close_handle(int fd) {
-    close(fd);
-}
-
 static const struct rt_io_ops epoll_ops = {
-    .name = "epoll",
     .attach = epoll_attach,
     .accept = epoll_accept,
     .connect = epoll_connect,
     .receive = epoll_receive,
+    .receive_lent = rt_ready_receive_lent,
     .send = epoll_send,
     .wait_fd = epoll_wait_fd,
     .wait_any = rt_ready_wait_any,
@@ -401,8 +293,8 @@ const struct rt_backend rt_epoll = {
     .close = close_worker,
     .turn = turn,
     .interrupt = interrupt_worker,
-    .clock = monotonic,
-    .wall_clock = wall,
-    .listen = listen_at,
-    .close_handle = close_handle,
+    .clock = rt_socket_clock,
+    .wall_clock = rt_socket_wall_clock,
+    .listen = rt_socket_listen,
+    .close_handle = rt_socket_close,
 };

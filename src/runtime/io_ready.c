@@ -1,6 +1,7 @@
 #include "runtime/io_ready.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "runtime/worker.h"
 
@@ -39,6 +40,24 @@ int rt_ready_write(struct rt_stream *s, rt_time deadline) {
     int rc = rt_park(deadline);
     s->writer = NULL;
     return rc;
+}
+
+/* The wait comes first: the scratch buffer is everybody's meanwhile. */
+ssize_t rt_ready_receive_lent(struct rt_stream *s, struct b_slice kept, size_t max, struct b_slice *all,
+                              rt_time deadline) {
+    const struct rt_io_ops *io = rt_self()->backend->io;
+    char *buf = rt_scratch_in();
+    for (;;) {
+        int rc = s->flags & RT_STREAM_READABLE ? 0 : rt_ready_read(s, deadline);
+        if (rc < 0)
+            return rc;
+        if (kept.len)
+            memmove(buf, kept.ptr, kept.len);
+        ssize_t n = io->receive(s, buf + kept.len, max, RT_NOWAIT);
+        *all = b_slice(buf, kept.len + (n > 0 ? (size_t)n : 0));
+        if (n != -EAGAIN)
+            return n;
+    }
 }
 
 static int ready_now(struct rt_wait *waits, int n) {

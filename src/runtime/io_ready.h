@@ -12,6 +12,8 @@ void rt_ready_event(struct rt_stream *s, unsigned flags);
 int rt_ready_read(struct rt_stream *s, rt_time deadline) __attribute__((warn_unused_result));
 int rt_ready_write(struct rt_stream *s, rt_time deadline) __attribute__((warn_unused_result));
 /* The operations of the same names in struct rt_io_ops. */
+ssize_t rt_ready_receive_lent(struct rt_stream *s, struct b_slice kept, size_t max, struct b_slice *all,
+                              rt_time deadline) __attribute__((warn_unused_result));
 int rt_ready_wait_any(struct rt_wait *waits, int n, rt_time deadline) __attribute__((warn_unused_result));
 void rt_ready_park(struct rt_stream *s, struct rt_parked *p, rt_time deadline);
 

@@ -308,11 +308,11 @@ static int sim_end(struct rt_stream *s, enum rt_end how) {
 }
 
 const struct rt_io_ops rt_sim_ops = {
-    .name = "sim",
     .attach = sim_attach,
     .accept = sim_accept,
     .connect = sim_connect,
     .receive = sim_receive,
+    .receive_lent = rt_ready_receive_lent,
     .send = sim_send,
     .wait_fd = sim_wait_fd,
     .wait_any = rt_ready_wait_any,

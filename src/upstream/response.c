@@ -38,28 +38,17 @@ bool up_final_begun(struct up_exchange *x, const struct http_request *req, struc
     return false;
 }
 
-/* Receives behind what was kept; the bytes lie in the worker's scratch buffer, lent until the next wait. */
+/* What comes behind what was kept, lent until the next wait. */
 static int receive(struct up_exchange *x, const struct rt_call *call, rt_time deadline, struct b_slice *all) {
     struct up_conn *c = x->conn;
-    char *buf = rt_scratch_in();
-    for (;;) {
-        int rc = rt_wait_readable(&c->stream, deadline);
-        if (rc)
-            return up_socket_error(x, call, rc);
-        size_t kept = c->in_len;
-        if (kept)
-            memcpy(buf, c->in, kept);
-        ssize_t n = rt_receive(&c->stream, buf + kept, RT_SCRATCH_BYTES - kept, RT_NOWAIT);
-        if (n == -EAGAIN)
-            continue;
-        if (n < 0)
-            return up_socket_error(x, call, (int)n);
-        if (n == 0)
-            return up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL);
-        c->in_len = 0;
-        *all = b_slice(buf, kept + (size_t)n);
-        return 0;
-    }
+    struct b_slice kept = b_slice(c->in, c->in_len);
+    ssize_t n = rt_receive_lent(&c->stream, kept, RT_SCRATCH_BYTES, all, deadline);
+    if (n < 0)
+        return up_socket_error(x, call, (int)n);
+    if (n == 0)
+        return up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL);
+    c->in_len = 0;
+    return 0;
 }
 
 /* Keeps bytes across a wait. */

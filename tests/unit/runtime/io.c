@@ -192,6 +192,69 @@ IO_TEST(lent_bytes_are_copied_before_a_wait, 1) {
     EXPECT_INT(rt_end(&b, RT_END_CLOSE), 0);
 }
 
+static void send_slowly(void *arg) {
+    struct transfer *t = arg;
+    struct b_rng rng = {.state = t->seed};
+    for (size_t left = t->bytes; left; left--) {
+        unsigned char c = (unsigned char)b_rng_next(&rng);
+        struct iovec v = {&c, 1};
+        t->sum = checksum(t->sum, &c, 1);
+        EXPECT_INT(rt_send(t->stream, &v, 1, in(LONG)), 1);
+        if (draw(8) == 0)
+            (void)rt_yield();
+    }
+    EXPECT_INT(rt_end(t->stream, RT_END_WRITING), 0);
+}
+
+/* A few bytes are kept over every wait, as a parser keeps the beginning of a head; `max` is never exceeded. */
+IO_TEST(bytes_are_received_behind_those_that_were_kept, 1) {
+    struct rt_stream a, b;
+    struct rt_scope s;
+    struct transfer out = {.stream = &a, .bytes = 3000, .seed = draw(1u << 30)};
+    char kept[64];
+    size_t n = 0, all_bytes = 0;
+    uint64_t sum = 0;
+    make_pair(&a, &b);
+    rt_scope_init(&s);
+    spawn_in(&s, send_slowly, &out);
+    for (;;) {
+        struct b_slice all;
+        size_t max = 1 + (size_t)draw(100);
+        rt_time deadline = draw(4) ? in(LONG) : RT_NOWAIT;
+        ssize_t got = rt_receive_lent(&b, b_slice(n ? kept : NULL, n), max, &all, deadline);
+        if (got == -EAGAIN) {
+            EXPECT(deadline == RT_NOWAIT);
+            (void)rt_yield();
+            continue;
+        }
+        EXPECT(got >= 0 && (size_t)got <= max && all.len == n + (size_t)got);
+        EXPECT(n == 0 || memcmp(all.ptr, kept, n) == 0);
+        if (got > 0 && draw(8) == 0) { /* more, behind what is lent */
+            struct b_slice more;
+            ssize_t again = rt_receive_lent(&b, all, 10, &more, RT_NOWAIT);
+            EXPECT(again == -EAGAIN || (again >= 0 && more.len == all.len + (size_t)again));
+            if (again >= 0) {
+                EXPECT(n == 0 || memcmp(more.ptr, kept, n) == 0);
+                all = more;
+            }
+        }
+        size_t keep = got ? (size_t)draw(all.len < sizeof kept ? all.len : sizeof kept) : 0;
+        sum = checksum(sum, (const unsigned char *)all.ptr, all.len - keep);
+        all_bytes += all.len - keep;
+        if (keep)
+            memcpy(kept, all.ptr + all.len - keep, keep);
+        n = keep;
+        if (got == 0)
+            break;
+    }
+    join(&s);
+    EXPECT_UINT(all_bytes, 3000);
+    EXPECT_UINT(sum, out.sum);
+    EXPECT_UINT(b.bytes_in, 3000);
+    EXPECT_INT(rt_end(&a, RT_END_CLOSE), 0);
+    EXPECT_INT(rt_end(&b, RT_END_CLOSE), 0);
+}
+
 /* --- wait_any --- */
 
 /* One direction of a relay: what has been read from `from` and not yet been written to `to`. */
@@ -387,6 +450,7 @@ const struct test_case io_tests[] = {
     IO_CASES(an_address_is_listened_at_once),
     IO_CASES(accept_tells_who_connects),
     IO_CASES(lent_bytes_are_copied_before_a_wait),
+    IO_CASES(bytes_are_received_behind_those_that_were_kept),
     IO_CASES(wait_any_serves_two_sides),
     IO_CASES(a_parked_stream_tells_when_it_is_readable),
     IO_CASES(ending_a_parked_stream_takes_it_back),

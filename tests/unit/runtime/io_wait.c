@@ -100,6 +100,11 @@ static ssize_t do_receive(struct ends *e, rt_time deadline) {
     return rt_receive(&e->a, &c, 1, deadline);
 }
 
+static ssize_t do_receive_lent(struct ends *e, rt_time deadline) {
+    struct b_slice all;
+    return rt_receive_lent(&e->a, B_LIT("kept"), 1, &all, deadline);
+}
+
 static ssize_t do_send(struct ends *e, rt_time deadline) {
     static char bytes[1000];
     struct iovec v = {bytes, sizeof bytes};
@@ -125,8 +130,13 @@ static const struct operation {
     const char *name;
     ssize_t (*call)(struct ends *, rt_time);
 } operations[] = {
-    {"accept", do_accept},       {"receive", do_receive},   {"send", do_send},
-    {"send_lent", do_send_lent}, {"wait_any", do_wait_any}, {"wait_readable", do_wait_readable},
+    {"accept", do_accept},
+    {"receive", do_receive},
+    {"send", do_send},
+    {"send_lent", do_send_lent},
+    {"receive_lent", do_receive_lent},
+    {"wait_any", do_wait_any},
+    {"wait_readable", do_wait_readable},
 };
 enum { OPERATIONS = sizeof operations / sizeof operations[0] };
 
