@@ -181,13 +181,13 @@ static int find_route(struct exchange *ex) {
         ex->route = gw_admin_route(ex->conn->listener->gateway);
         return 0;
     }
+    if (ex->req.method == HTTP_METHOD_CONNECT)
+        ex->close = true; /* what follows is meant for a tunnel (S25) */
     int rc = admit(ex);
     if (rc)
         return rc;
-    if (ex->req.method == HTTP_METHOD_CONNECT) {
-        ex->close = true; /* what follows is meant for a tunnel (S25) */
+    if (ex->req.method == HTTP_METHOD_CONNECT)
         return -HTTP_E_CONNECT_REFUSED;
-    }
     gw_router_find(ex->snapshot->router, ex->req.authority, &ex->conn->listener->conf, ex->req.method,
                    ex->req.method_text, ex->req.path, &ex->call.arena, &m);
     ex->allow = m.allow;

@@ -60,8 +60,11 @@ static rt_time virtual_clock(void) {
 }
 
 static rt_time virtual_wall_clock(void) {
-    rt_time start = rt_sim_now.config->wall_start ? rt_sim_now.config->wall_start : WALL_START;
-    return start + rt_sim_now.now - CLOCK_START;
+    return rt_sim_now.wall_start + rt_sim_now.now - CLOCK_START;
+}
+
+void rt_sim_set_wall_clock(rt_time at) {
+    rt_sim_now.wall_start = at - rt_sim_now.now + CLOCK_START;
 }
 
 static uint64_t log_clock(void) {
@@ -182,7 +185,7 @@ static void report(int rc) {
 static int start_workers(struct rt_sim *sim) {
     struct rt_config c = {.backend = &rt_sim, .max_fibers = sim->config->max_fibers};
     c.seed = b_rng_next(&sim->rng) | 1; /* 0 would be drawn from the kernel */
-    int rc = 0;
+    int rc = rt_sim_net_open();
     for (unsigned i = 0; i < sim->workers; i++) {
         sim->list[i] = &run.workers[i];
         b_list_init(&sim->events[i]);
@@ -198,6 +201,7 @@ static int start_workers(struct rt_sim *sim) {
 
 static void prepare(struct rt_sim *sim, const struct rt_sim_config *config) {
     *sim = (struct rt_sim){.config = config, .now = CLOCK_START, .start = CLOCK_START, .next_port = 40000};
+    sim->wall_start = config->wall_start ? config->wall_start : WALL_START;
     sim->rng.state = config->seed * 0x9e3779b97f4a7c15u + 0x5eed;
     sim->workers = config->workers ? config->workers : 1 + (unsigned)rt_sim_draw(RT_SIM_WORKERS_MAX);
     if (sim->workers > RT_SIM_WORKERS_MAX)

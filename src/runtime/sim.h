@@ -43,6 +43,9 @@ extern const struct rt_backend rt_sim;
 int rt_sim_run(const struct rt_sim_config *config, void (*fn)(void *), void *arg)
     __attribute__((warn_unused_result));
 
+/* Sets the wall clock, as an administrator would; in a run. */
+void rt_sim_set_wall_clock(rt_time at);
+
 /* WEIR_SEED of the environment, or what is given. */
 uint64_t rt_sim_seed(uint64_t otherwise);
 

@@ -76,6 +76,7 @@ struct rt_sim {
     const struct rt_sim_config *config;
     struct b_rng rng;
     rt_time now, start, delay_max;
+    rt_time wall_start; /* what the wall clock shows at CLOCK_START */
     unsigned workers;
     struct rt_worker *list[RT_SIM_WORKERS_MAX];
     struct b_list events[RT_SIM_WORKERS_MAX]; /* sources with pending events, by worker */
@@ -123,6 +124,8 @@ unsigned rt_sim_state(const struct rt_sim_end *e);
 rt_time rt_sim_next_delivery(void);
 /* Applies what is due. */
 void rt_sim_deliver(void);
+/* Takes the memory that the network may not be without in the middle. 0 or -ENOMEM. */
+int rt_sim_net_open(void);
 /* Drops everything that is left; counts the handles that were open. */
 void rt_sim_net_free(void);
 

@@ -7,6 +7,7 @@
 
 #define FIRST_HANDLE (1 << 20) /* no descriptor of the kernel: close(2) and the like by mistake fail */
 #define HANDLES_MAX 65536
+#define HEAP_MIN 16384 /* deliveries: more than are under way where allocations are made to fail */
 #define RARE 50 /* one delivery in so many is late */
 
 bool rt_sim_strikes(unsigned per_mille) {
@@ -85,12 +86,25 @@ static bool before(const struct rt_sim_delivery *a, const struct rt_sim_delivery
     return a->at != b->at ? a->at < b->at : a->number < b->number;
 }
 
+static int heap_grow(size_t cap) {
+    struct rt_sim *sim = &rt_sim_now;
+    struct rt_sim_delivery *more = b_realloc(B_TAG_RUNTIME, sim->heap, cap * sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    sim->heap = more;
+    sim->heap_cap = cap;
+    return 0;
+}
+
+int rt_sim_net_open(void) {
+    return heap_grow(HEAP_MIN);
+}
+
 static void heap_push(struct rt_sim_delivery d) {
     struct rt_sim *sim = &rt_sim_now;
     if (sim->heap_count == sim->heap_cap) {
-        sim->heap_cap = sim->heap_cap ? sim->heap_cap * 2 : 256;
-        sim->heap = b_realloc(B_TAG_RUNTIME, sim->heap, sim->heap_cap * sizeof *sim->heap);
-        assert(sim->heap && "the simulator itself needs its memory");
+        int rc = heap_grow(sim->heap_cap * 2);
+        assert(rc == 0 && "the simulator itself needs its memory");
     }
     size_t i = sim->heap_count++;
     for (; i && before(&d, &sim->heap[(i - 1) / 2]); i = (i - 1) / 2)
@@ -181,6 +195,7 @@ static void drop_bytes(struct rt_sim_end *e) {
 void rt_sim_break(struct rt_sim_end *e) {
     e->reset = true;
     drop_bytes(e);
+    rt_sim_raise(&e->source, rt_sim_state(e)); /* another fiber may wait on this end */
     rt_sim_send_to(rt_sim_peer(e), RT_SIM_RESET, 0);
 }
 

@@ -2,17 +2,16 @@
  * threads and are cancelled half-way, and at the end nothing may be missing: no byte, no permit, no message, no fiber,
  * no handle. With an even seed the network is good, and then every request must be answered; with an odd one it fails.
  *
- *     sim_runtime [--seeds N] [--seed S]      N seeds from S (1; or WEIR_SEED) on */
+ *     sim_runtime [--seeds N] [--seed S] */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/offload.h"
 #include "runtime/sim.h"
 #include "runtime/sync.h"
+#include "runtime/worker.h"
+#include "support/run.h"
 
 #define PATIENCE (3600 * RT_S) /* longer than anything takes in a good network */
 #define ACTORS 6               /* on each worker */
@@ -20,8 +19,7 @@
 #define PERMITS 3
 
 static struct {
-    uint64_t seed;
-    bool chaos, failed;
+    bool chaos;
     int listener;
     struct rt_sem sem;
     struct rt_scope accepting[RT_SIM_WORKERS_MAX];
@@ -32,36 +30,13 @@ static struct {
 /* What all seeds together have done: a run that tests nothing is none. */
 static uint64_t total_answers, total_errors, total_moves, total_parks;
 
-__attribute__((format(printf, 1, 2))) static void broken(const char *fmt, ...) {
-    va_list args;
-    if (!sim.failed)
-        fprintf(stderr, "sim_runtime: seed %llu (WEIR_SEED=%llu replays it):\n", (unsigned long long)sim.seed,
-                (unsigned long long)sim.seed);
-    sim.failed = true;
-    va_start(args, fmt);
-    fputs("    ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
-    va_end(args);
-}
-
-#define HOLDS(cond)                                                   \
-    do {                                                              \
-        if (!(cond))                                                  \
-            broken("%s:%d: not true: %s", __FILE__, __LINE__, #cond); \
-    } while (0)
-
-static uint64_t draw(uint64_t n) {
-    return b_rng_below(&rt_self()->rng, n);
-}
-
 static rt_time in(rt_time span) {
     return rt_after(rt_now(), span);
 }
 
 /* In a bad network deadlines are short now and then. */
 static rt_time deadline(void) {
-    return in(sim.chaos && draw(8) == 0 ? (rt_time)draw(50 * (uint64_t)RT_MS) : PATIENCE);
+    return in(sim.chaos && sim_draw(8) == 0 ? (rt_time)sim_draw(50 * (uint64_t)RT_MS) : PATIENCE);
 }
 
 static struct rt_sockaddr address(void) {
@@ -92,7 +67,7 @@ static ssize_t receive_all(struct rt_stream *s, void *buf, size_t len, rt_time u
 static ssize_t send_all(struct rt_stream *s, void *buf, size_t len, rt_time until) {
     struct iovec v = {buf, len};
     uint64_t before = s->bytes_out;
-    ssize_t n = draw(2) ? rt_send(s, &v, 1, until) : rt_send_lent(s, &v, 1, until);
+    ssize_t n = sim_draw(2) ? rt_send(s, &v, 1, until) : rt_send_lent(s, &v, 1, until);
     HOLDS(n < 0 || (size_t)n == len);
     HOLDS(n < 0 || s->bytes_out == before + len);
     return n;
@@ -113,7 +88,7 @@ static void serve_again(struct connection *c) {
     int rc = rt_spawn_now("serve", serve, c);
     if (rc == 0)
         return;
-    broken("a server fiber cannot start: %d", rc);
+    sim_broken("a server fiber cannot start: %d", rc);
     rt_end(&c->stream, RT_END_CLOSE);
     sim.connections--;
     b_free(c);
@@ -158,14 +133,14 @@ static void move_away(struct connection *c) {
     c->msg.fn = arrived;
     sim.messages_sent++;
     total_moves++;
-    rt_post(rt_worker((unsigned)draw(rt_worker_count())), &c->msg);
+    rt_post(rt_worker((unsigned)sim_draw(rt_worker_count())), &c->msg);
 }
 
 static void serve(void *arg) {
     struct connection *c = arg;
     ssize_t n;
     while ((n = answer(&c->stream)) > 0) {
-        switch (draw(4)) {
+        switch (sim_draw(4)) {
         case 0: move_away(c); return;
         case 1:
             total_parks++;
@@ -178,9 +153,9 @@ static void serve(void *arg) {
     if (n < 0) {
         total_errors++;
         if (!sim.chaos)
-            broken("a server gets %zd from a good network", n);
+            sim_broken("a server gets %zd from a good network", n);
     }
-    rt_end(&c->stream, draw(8) ? RT_END_CLOSE : RT_END_RESET);
+    rt_end(&c->stream, sim_draw(8) ? RT_END_CLOSE : RT_END_RESET);
     sim.connections--;
     b_free(c);
 }
@@ -220,14 +195,14 @@ static void stop_accepting(void *arg) {
 /* --- actors --- */
 
 static ssize_t ask(struct rt_stream *s) {
-    struct head h = {.seed = draw(1u << 30), .bytes = (uint32_t)draw(draw(4) ? 100 : 3000)};
+    struct head h = {.seed = sim_draw(1u << 30), .bytes = (uint32_t)sim_draw(sim_draw(4) ? 100 : 3000)};
     struct b_rng rng = {.state = h.seed};
     unsigned char buf[512];
     uint64_t sum = 0;
     sim.requests++;
     ssize_t n = send_all(s, &h, sizeof h, deadline());
     for (size_t left = h.bytes, part; left && n >= 0; left -= part) {
-        part = 1 + (size_t)draw(left < sizeof buf ? left : sizeof buf);
+        part = 1 + (size_t)sim_draw(left < sizeof buf ? left : sizeof buf);
         for (size_t i = 0; i < part; i++)
             buf[i] = (unsigned char)b_rng_next(&rng);
         n = send_all(s, buf, part, deadline());
@@ -246,24 +221,24 @@ static void use_network(void *arg) {
     int rc = rt_connect(&s, &at, deadline());
     if (rc) {
         if (!sim.chaos)
-            broken("a connect gets %d from a good network", rc);
+            sim_broken("a connect gets %d from a good network", rc);
         return;
     }
     ssize_t n = 1;
-    for (uint64_t requests = 1 + draw(3); requests && n > 0; requests--) {
+    for (uint64_t requests = 1 + sim_draw(3); requests && n > 0; requests--) {
         n = ask(&s);
-        if (draw(3) == 0)
-            (void)!rt_sleep_until(in((rt_time)draw(300 * (uint64_t)RT_MS)));
+        if (sim_draw(3) == 0)
+            (void)!rt_sleep_until(in((rt_time)sim_draw(300 * (uint64_t)RT_MS)));
     }
     if (n <= 0 && !sim.chaos)
-        broken("a client gets %zd from a good network", n);
-    if (n > 0 && draw(2)) { /* a polite end: the server's is waited for */
+        sim_broken("a client gets %zd from a good network", n);
+    if (n > 0 && sim_draw(2)) { /* a polite end: the server's is waited for */
         char c;
         HOLDS(rt_end(&s, RT_END_WRITING) == 0 || sim.chaos);
         n = rt_receive(&s, &c, 1, deadline());
         HOLDS(n == 0 || n == -ECONNRESET || sim.chaos);
     }
-    rt_end(&s, sim.chaos && draw(4) == 0 ? RT_END_RESET : RT_END_CLOSE);
+    rt_end(&s, sim.chaos && sim_draw(4) == 0 ? RT_END_RESET : RT_END_CLOSE);
 }
 
 static void use_permit(void *arg) {
@@ -274,8 +249,8 @@ static void use_permit(void *arg) {
     }
     sim.holding++;
     HOLDS(sim.holding <= PERMITS);
-    if (draw(4))
-        (void)!rt_sleep_until(in((rt_time)draw(20 * (uint64_t)RT_MS)));
+    if (sim_draw(4))
+        (void)!rt_sleep_until(in((rt_time)sim_draw(20 * (uint64_t)RT_MS)));
     sim.holding--;
     rt_sem_release(&sim.sem);
 }
@@ -296,12 +271,12 @@ static void rings(struct rt_timer *t) {
 }
 
 static void use_timer(void *arg) {
-    struct alarm a = {.at = in((rt_time)draw(50 * (uint64_t)RT_MS))};
+    struct alarm a = {.at = in((rt_time)sim_draw(50 * (uint64_t)RT_MS))};
     (void)arg;
     rt_timer_init(&a.timer, rings);
     rt_timer_set(&a.timer, a.at);
     sim.timers++;
-    int rc = rt_sleep_until(in((rt_time)draw(100 * (uint64_t)RT_MS)));
+    int rc = rt_sleep_until(in((rt_time)sim_draw(100 * (uint64_t)RT_MS)));
     HOLDS(rc == 0 || sim.chaos);
     HOLDS(a.rang || rt_timer_is_set(&a.timer));
     if (!a.rang)
@@ -322,7 +297,7 @@ static void use_children(void *arg);
 
 static void act(void *arg) {
     static void (*const acts[])(void *) = {use_network, use_network, use_permit, use_timer, use_helper};
-    uint64_t i = draw(arg ? 6 : 5); /* the grandchildren have no children */
+    uint64_t i = sim_draw(arg ? 6 : 5); /* the grandchildren have no children */
     (i == 5 ? use_children : acts[i])(NULL);
 }
 
@@ -331,7 +306,7 @@ static void use_children(void *arg) {
     struct rt_scope s;
     (void)arg;
     rt_scope_init(&s);
-    for (uint64_t n = 1 + draw(4); n; n--)
+    for (uint64_t n = 1 + sim_draw(4); n; n--)
         HOLDS(rt_scope_spawn(&s, "child", act, NULL) == 0);
     int rc = rt_scope_wait(&s, deadline());
     HOLDS(rc == 0 || sim.chaos);
@@ -341,7 +316,7 @@ static void use_children(void *arg) {
 static void actor(void *arg) {
     for (int i = 0; i < ROUNDS; i++) {
         act(arg);
-        if (draw(2))
+        if (sim_draw(2))
             (void)rt_yield();
     }
 }
@@ -368,11 +343,10 @@ static void director(void *arg) {
             break;
 }
 
-static bool run_seed(uint64_t seed) {
+static void run(uint64_t seed) {
     struct rt_sim_result r;
     struct rt_sim_config c = {.seed = seed, .result = &r};
     memset(&sim, 0, sizeof sim);
-    sim.seed = seed;
     sim.chaos = seed % 2;
     if (sim.chaos) {
         c.resets = 5;
@@ -391,43 +365,15 @@ static bool run_seed(uint64_t seed) {
     HOLDS(b_alloc_total_bytes() == 0);
     rt_sem_destroy(&sim.sem);
     total_answers += sim.answers;
-    return !sim.failed;
 }
 
-static uint64_t number(const char *text) {
-    char *end;
-    unsigned long long n = strtoull(text ? text : "", &end, 10);
-    if (!text || !*text || *end) {
-        fprintf(stderr, "usage: sim_runtime [--seeds N] [--seed S]\n");
-        exit(2);
-    }
-    return n;
+static bool summary(FILE *out) {
+    fprintf(out, "%llu answers, %llu errors, %llu moves, %llu parks", (unsigned long long)total_answers,
+            (unsigned long long)total_errors, (unsigned long long)total_moves, (unsigned long long)total_parks);
+    return total_answers && total_errors && total_moves && total_parks;
 }
 
 int main(int argc, char **argv) {
-    uint64_t seeds = getenv("WEIR_SEED") ? 1 : 20, first = rt_sim_seed(1), failed = 0;
-    for (int i = 1; i < argc; i += 2) {
-        if (strcmp(argv[i], "--seeds") == 0)
-            seeds = number(argv[i + 1]);
-        else if (strcmp(argv[i], "--seed") == 0)
-            first = number(argv[i + 1]);
-        else
-            number(NULL);
-    }
-    for (uint64_t i = 0; i < seeds && failed < 10; i++)
-        failed += !run_seed(first + i);
-    if (seeds >= 10 && (!total_answers || !total_errors || !total_moves || !total_parks)) {
-        fprintf(stderr,
-                "sim_runtime: nothing was tested: %llu answers, %llu errors, %llu moves, %llu parks\n",
-                (unsigned long long)total_answers, (unsigned long long)total_errors,
-                (unsigned long long)total_moves, (unsigned long long)total_parks);
-        failed++;
-    }
-    if (failed) {
-        printf("sim_runtime: %llu of %llu seeds failed\n", (unsigned long long)failed,
-               (unsigned long long)seeds);
-        return 1;
-    }
-    printf("sim_runtime: %llu seeds passed\n", (unsigned long long)seeds);
-    return 0;
+    static const struct sim_program program = {.name = "sim_runtime", .run = run, .summary = summary};
+    return sim_main(&program, argc, argv);
 }
