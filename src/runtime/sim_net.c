@@ -8,7 +8,7 @@
 #define FIRST_HANDLE (1 << 20) /* no descriptor of the kernel: close(2) and the like by mistake fail */
 #define HANDLES_MAX 65536
 #define HEAP_MIN 16384 /* deliveries: more than are under way where allocations are made to fail */
-#define RARE 50 /* one delivery in so many is late */
+#define RARE 50        /* one delivery in so many is late */
 
 bool rt_sim_strikes(unsigned per_mille) {
     if (!per_mille || rt_sim_draw(1000) >= per_mille)

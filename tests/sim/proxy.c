@@ -192,7 +192,8 @@ static void run(uint64_t seed) {
 
 static bool summary(FILE *out) {
     const struct totals *t = &totals;
-    fprintf(out, "answers: %llu whole, %llu weir's own, %llu broken off; %llu retries, %llu pipelines, %llu early",
+    fprintf(out,
+            "answers: %llu whole, %llu weir's own, %llu broken off; %llu retries, %llu pipelines, %llu early",
             (unsigned long long)t->whole, (unsigned long long)t->refused, (unsigned long long)t->broken_off,
             (unsigned long long)t->retried, (unsigned long long)t->pipelined, (unsigned long long)t->early);
     return t->whole && t->refused && t->broken_off && t->retried && t->pipelined && t->early && t->loitered;

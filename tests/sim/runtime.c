@@ -369,7 +369,8 @@ static void run(uint64_t seed) {
 
 static bool summary(FILE *out) {
     fprintf(out, "%llu answers, %llu errors, %llu moves, %llu parks", (unsigned long long)total_answers,
-            (unsigned long long)total_errors, (unsigned long long)total_moves, (unsigned long long)total_parks);
+            (unsigned long long)total_errors, (unsigned long long)total_moves,
+            (unsigned long long)total_parks);
     return total_answers && total_errors && total_moves && total_parks;
 }
 

@@ -17,9 +17,9 @@ struct order {
     unsigned id;
     struct ask *ask;
     bool body, chunked, last, expect;
-    bool bad_chunk;      /* in the middle of its body */
-    bool part_of_head;   /* it ends there */
-    size_t bytes;        /* of its body that go out */
+    bool bad_chunk;    /* in the middle of its body */
+    bool part_of_head; /* it ends there */
+    size_t bytes;      /* of its body that go out */
     rt_time head_pause, pause;
     const char *const *nonsense; /* sent in its place */
 };
@@ -36,7 +36,8 @@ struct batch {
 
 /* Before the request's number, and behind it. */
 static const char *const nonsense[][2] = {
-    {"GET / HTTP/1.1\r\nHost: h\r\nX-Id: ", "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+    {"GET / HTTP/1.1\r\nHost: h\r\nX-Id: ",
+     "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
     {"GET / HTTP/1.1\r\nHost: h\r\nX-Id: ", "\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na"},
     {"GET / HTTP/1.1\r\nHost: h\r\nX-Id: ", "\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
     {"GET / HTTP/1.1\r\nHost: h\r\nX-Id : ", "\r\n\r\n"},
@@ -51,8 +52,10 @@ static const char *const nonsense[][2] = {
     {"\x16\x03\x01\x02\x01 ", "\r\n\r\n"},
 };
 
-static const char *const methods[] = {
-    [HTTP_METHOD_GET] = "GET", [HTTP_METHOD_HEAD] = "HEAD", [HTTP_METHOD_POST] = "POST", [HTTP_METHOD_PUT] = "PUT"};
+static const char *const methods[] = {[HTTP_METHOD_GET] = "GET",
+                                      [HTTP_METHOD_HEAD] = "HEAD",
+                                      [HTTP_METHOD_POST] = "POST",
+                                      [HTTP_METHOD_PUT] = "PUT"};
 
 /* --- what is sent --- */
 
@@ -102,15 +105,18 @@ static bool ends_batch(const struct order *o) {
 
 static bool send_head(struct talk *t, const struct order *o) {
     char text[512];
-    int n = snprintf(text, sizeof text, "%s /%u HTTP/1.%d\r\nHost: h\r\nX-Id: %u\r\nX-Hop: 1\r\n", methods[o->ask->method],
-                     o->id, !o->ask->one_zero, o->id);
+    int n = snprintf(text, sizeof text, "%s /%u HTTP/1.%d\r\nHost: h\r\nX-Id: %u\r\nX-Hop: 1\r\n",
+                     methods[o->ask->method], o->id, !o->ask->one_zero, o->id);
     if (o->chunked)
         n += snprintf(text + n, sizeof text - (size_t)n, "Transfer-Encoding: chunked\r\n");
     else if (o->body)
-        n += snprintf(text + n, sizeof text - (size_t)n, "Content-Length: %zu\r\n", talk_body_size(o->id, false));
+        n += snprintf(text + n, sizeof text - (size_t)n, "Content-Length: %zu\r\n",
+                      talk_body_size(o->id, false));
     n += snprintf(text + n, sizeof text - (size_t)n, "%sConnection: %s\r\n\r\n",
                   o->expect ? "Expect: 100-continue\r\n" : "",
-                  o->last ? "close, x-hop" : o->ask->one_zero ? "keep-alive, x-hop" : "x-hop");
+                  o->last            ? "close, x-hop"
+                  : o->ask->one_zero ? "keep-alive, x-hop"
+                                     : "x-hop");
     size_t first = o->head_pause || o->part_of_head ? 1 + (size_t)sim_draw((uint64_t)n - 1) : (size_t)n;
     o->ask->began = rt_now();
     if (!talk_send(t, text, first))
@@ -129,7 +135,8 @@ static void await_invitation(const struct order *o) {
 }
 
 static bool send_order(struct talk *t, const struct order *o) {
-    static const char *const ends[] = {"0\r\n\r\n", "0\r\nX-Trailer: of a request\r\n\r\n", "0;x=\"y\"\r\n\r\n"};
+    static const char *const ends[] = {"0\r\n\r\n", "0\r\nX-Trailer: of a request\r\n\r\n",
+                                       "0;x=\"y\"\r\n\r\n"};
     char text[512];
     if (o->nonsense) {
         int n = snprintf(text, sizeof text, "%s%u%s", o->nonsense[0], o->id, o->nonsense[1]);
@@ -244,7 +251,10 @@ static bool receive_answer(struct batch *b, const struct order *o) {
     }
     check_head(b, o, &r);
     bool theirs = http_fields_find_name(&r.fields, B_LIT("x-id")) != NULL;
-    struct talk_reading in = {.kind = r.body, .left = r.content_length, .id = theirs ? o->id : 0, .answer = true};
+    struct talk_reading in = {.kind = r.body,
+                              .left = r.content_length,
+                              .id = theirs ? o->id : 0,
+                              .answer = true};
     in.patience = w->stall + world_slack();
     talk_use(t, (size_t)n);
     if (world_mishap(w->slow_clients, 8))

@@ -62,7 +62,8 @@ static void choose_deed(struct deed *d, const struct http_request *r) {
         d->framing = LENGTH;
     d->last = d->framing == UNTIL_CLOSE || sim_draw(6) == 0;
     d->some = size;
-    if (d->framing != UNTIL_CLOSE && !d->head) { /* a part of what ends with the connection would look whole */
+    if (d->framing != UNTIL_CLOSE &&
+        !d->head) { /* a part of what ends with the connection would look whole */
         if (world_mishap(w->bad_origins, 8))
             d->some = (size_t)sim_draw(size + 1);
         d->bad_chunk = d->framing == CHUNKED && world_mishap(w->bad_origins, 12);
@@ -74,7 +75,8 @@ static void choose_deed(struct deed *d, const struct http_request *r) {
 
 static int write_head(const struct deed *d, char *text, size_t room) {
     size_t size = talk_body_size(d->id, true);
-    int len = snprintf(text, room, "HTTP/1.1 %u OK\r\nX-Id: %u\r\nKeep-Alive: timeout=5\r\n", d->status, d->id);
+    int len =
+        snprintf(text, room, "HTTP/1.1 %u OK\r\nX-Id: %u\r\nKeep-Alive: timeout=5\r\n", d->status, d->id);
     if (d->framing == CHUNKED)
         len += snprintf(text + len, room - (size_t)len, "Transfer-Encoding: chunked\r\n");
     else if (d->framing == LENGTH && d->status != 204)

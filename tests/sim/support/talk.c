@@ -51,7 +51,8 @@ size_t talk_body_size(unsigned id, bool answer) {
  * bodies are alike. */
 static void pattern(unsigned id, bool answer, size_t at, char *to, size_t n) {
     while (n) {
-        struct b_rng word = {.state = ((uint64_t)id << 33 | (uint64_t)answer << 32) + at / 8 * 0x2545f4914f6cdd1du};
+        struct b_rng word = {.state = ((uint64_t)id << 33 | (uint64_t)answer << 32) +
+                                      at / 8 * 0x2545f4914f6cdd1du};
         uint64_t bits = b_rng_next(&word);
         size_t from = at % 8, part = n < 8 - from ? n : 8 - from;
         memcpy(to, (char *)&bits + from, part);

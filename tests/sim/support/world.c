@@ -29,8 +29,8 @@ static void draw_weather(struct weather *w, uint64_t seed) {
     w->header_timeout = 10 * RT_S, w->idle_timeout = 40 * RT_S;
     if (w->fair)
         return;
-    bool *kinds[] = {&w->resets,       &w->refusals,    &w->accept_errors, &w->bad_origins, &w->slow_origins,
-                     &w->bad_clients,  &w->slow_clients, &w->short_memory, &w->crowded};
+    bool *kinds[] = {&w->resets,      &w->refusals,     &w->accept_errors, &w->bad_origins, &w->slow_origins,
+                     &w->bad_clients, &w->slow_clients, &w->short_memory,  &w->crowded};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         *kinds[i] = b_rng_below(&rng, 3) == 0;
     *kinds[b_rng_below(&rng, sizeof kinds / sizeof kinds[0])] = true;
@@ -47,11 +47,12 @@ static void draw_weather(struct weather *w, uint64_t seed) {
 static void write_configs(void) {
     const struct weather *w = &world.weather;
     char limits[512];
-    (void)snprintf(limits, sizeof limits,
-                   "limits: {max_body: %uB, header_timeout: %lldus, body_timeout: %lldus, idle_timeout: %lldus, "
-                   "max_connections: %u, max_in_flight: %u}\n",
-                   WORLD_BODY_MAX, (long long)(w->header_timeout / RT_US), (long long)(w->stall / RT_US),
-                   (long long)(w->idle_timeout / RT_US), w->crowded ? 5 : 1000, w->crowded ? 4 : 1000);
+    (void)snprintf(
+        limits, sizeof limits,
+        "limits: {max_body: %uB, header_timeout: %lldus, body_timeout: %lldus, idle_timeout: %lldus, "
+        "max_connections: %u, max_in_flight: %u}\n",
+        WORLD_BODY_MAX, (long long)(w->header_timeout / RT_US), (long long)(w->stall / RT_US),
+        (long long)(w->idle_timeout / RT_US), w->crowded ? 5 : 1000, w->crowded ? 4 : 1000);
     (void)snprintf(world.config[0], sizeof world.config[0],
                    "version: 1\nlisten: [\"127.0.0.1:80\"]\nuse: [request_id]\n%s"
                    "upstreams: {u: {timeout: %lldus, pool: {max_connections: %u, max_idle: %u}, endpoints: "
@@ -59,11 +60,12 @@ static void write_configs(void) {
                    "routes: [{match: /*, deadline: %lldus, proxy: u}]\n",
                    limits, (long long)(w->timeout / RT_US), w->pool, w->pool,
                    w->fair ? "" : ", \"http://127.0.0.1:9009\"", (long long)(w->deadline / RT_US));
-    (void)snprintf(world.config[1], sizeof world.config[1],
-                   "version: 1\nlisten: [\"127.0.0.1:80\", \"127.0.0.1:81\"]\n%s"
-                   "upstreams: {u: {timeout: %lldus, pool: {min_idle: 1}, endpoints: [\"http://127.0.0.1:9002\"]}}\n"
-                   "routes: [{match: /*, deadline: %lldus, proxy: u}]\n",
-                   limits, (long long)(w->timeout / RT_US), (long long)(w->deadline / RT_US));
+    (void)snprintf(
+        world.config[1], sizeof world.config[1],
+        "version: 1\nlisten: [\"127.0.0.1:80\", \"127.0.0.1:81\"]\n%s"
+        "upstreams: {u: {timeout: %lldus, pool: {min_idle: 1}, endpoints: [\"http://127.0.0.1:9002\"]}}\n"
+        "routes: [{match: /*, deadline: %lldus, proxy: u}]\n",
+        limits, (long long)(w->timeout / RT_US), (long long)(w->deadline / RT_US));
 }
 
 void world_create(uint64_t seed) {

@@ -14,18 +14,19 @@
 
 struct weather {
     bool fair;
-    bool resets;         /* connections break at any point */
-    bool refusals;       /* connects fail, or hang */
-    bool accept_errors;  /* accept fails now and then */
-    bool bad_origins;    /* they close early, stop half-way, send nonsense, too much, too many interim responses */
-    bool slow_origins;   /* they hang, or stall half-way */
-    bool bad_clients;    /* they send nonsense, disappear, pipeline behind a bad request */
-    bool slow_clients;   /* they stall half-way, and are slow to read */
-    bool short_memory;   /* allocations fail */
-    bool crowded;        /* max_connections and max_in_flight are small */
-    bool early_drain;    /* it drains in the middle of the work; in fair weather too */
-    bool hurried_drain;  /* and does not wait for all of it */
-    bool clock_jumps;    /* of the wall clock; in fair weather too */
+    bool resets;        /* connections break at any point */
+    bool refusals;      /* connects fail, or hang */
+    bool accept_errors; /* accept fails now and then */
+    bool
+        bad_origins; /* they close early, stop half-way, send nonsense, too much, too many interim responses */
+    bool slow_origins;  /* they hang, or stall half-way */
+    bool bad_clients;   /* they send nonsense, disappear, pipeline behind a bad request */
+    bool slow_clients;  /* they stall half-way, and are slow to read */
+    bool short_memory;  /* allocations fail */
+    bool crowded;       /* max_connections and max_in_flight are small */
+    bool early_drain;   /* it drains in the middle of the work; in fair weather too */
+    bool hurried_drain; /* and does not wait for all of it */
+    bool clock_jumps;   /* of the wall clock; in fair weather too */
     unsigned workers, clients, pool;
     rt_time deadline, timeout, stall, header_timeout, idle_timeout, delay_max;
 };
@@ -33,17 +34,17 @@ struct weather {
 /* What is known of a request. `id` is its index. */
 struct ask {
     enum http_method method;
-    bool bad;      /* the client does something that weir may refuse with 4xx */
-    bool unfit;    /* it must never reach an origin */
-    bool vanishes; /* the client leaves in the middle of it, so that no origin may see it whole */
-    bool invited;  /* 100 Continue has come */
-    bool early;    /* an answer has begun before the body was there */
-    bool one_zero; /* HTTP/1.0 */
-    bool sent;     /* all of it has gone out */
-    bool answered; /* the head of an answer has come */
-    uint8_t seen;  /* how often origins have had its head */
-    uint16_t status;    /* of its origin's last answer */
-    rt_time began;      /* when its first byte went out; 0: not yet */
+    bool bad;        /* the client does something that weir may refuse with 4xx */
+    bool unfit;      /* it must never reach an origin */
+    bool vanishes;   /* the client leaves in the middle of it, so that no origin may see it whole */
+    bool invited;    /* 100 Continue has come */
+    bool early;      /* an answer has begun before the body was there */
+    bool one_zero;   /* HTTP/1.0 */
+    bool sent;       /* all of it has gone out */
+    bool answered;   /* the head of an answer has come */
+    uint8_t seen;    /* how often origins have had its head */
+    uint16_t status; /* of its origin's last answer */
+    rt_time began;   /* when its first byte went out; 0: not yet */
 };
 
 struct world {
