@@ -6,6 +6,7 @@
 #include "base/number.h"
 #include "gateway/conn.h"
 #include "runtime/offload.h"
+#include "telemetry/http_metrics.h"
 
 static void write_page(void *arg) {
     tel_write_metrics(arg);
@@ -30,8 +31,28 @@ static void each_worker(struct tel_samples *out, uint64_t (*figure)(unsigned wor
     }
 }
 
+static void each_workers_histogram(struct tel_samples *out,
+                                   void (*figure)(unsigned worker, struct b_histogram_totals *totals)) {
+    for (unsigned i = 0; i < rt_worker_count(); i++) {
+        char digits[B_U64_TEXT];
+        struct b_slice label = b_slice(digits, b_format_u64(digits, i));
+        struct b_histogram_totals totals;
+        figure(i, &totals);
+        tel_sample_histogram(out, &label, &totals);
+    }
+}
+
 static uint64_t turns(unsigned worker) {
     return b_counter_get(&rt_worker(worker)->stats.turns);
+}
+
+static uint64_t yields(unsigned worker) {
+    return b_counter_get(&rt_worker(worker)->stats.yields);
+}
+
+static void held(unsigned worker, struct b_histogram_totals *totals) {
+    *totals = (struct b_histogram_totals){0};
+    b_histogram_read(&rt_worker(worker)->stats.held, totals);
 }
 
 static void collect_connections(struct tel_samples *out, void *arg) {
@@ -42,6 +63,21 @@ static void collect_connections(struct tel_samples *out, void *arg) {
 static void collect_turns(struct tel_samples *out, void *arg) {
     (void)arg;
     each_worker(out, turns);
+}
+
+static void collect_yields(struct tel_samples *out, void *arg) {
+    (void)arg;
+    each_worker(out, yields);
+}
+
+static void collect_held(struct tel_samples *out, void *arg) {
+    (void)arg;
+    each_workers_histogram(out, held);
+}
+
+static void collect_durations(struct tel_samples *out, void *arg) {
+    (void)arg;
+    each_workers_histogram(out, tel_worker_totals);
 }
 
 static void collect_backend(struct tel_samples *out, void *arg) {
@@ -64,6 +100,23 @@ static struct {
       .type = TEL_COUNTER,
       .labels = {"worker"}},
      collect_turns},
+    {{.name = "weir_loop_hold_seconds",
+      .help = "How long a worker's loop was away from its sockets, turn by turn.",
+      .type = TEL_HISTOGRAM,
+      .labels = {"worker"},
+      .one = TEL_NANOSECONDS},
+     collect_held},
+    {{.name = "weir_loop_yields_total",
+      .help = "Times that a request let others run in the middle of its work.",
+      .type = TEL_COUNTER,
+      .labels = {"worker"}},
+     collect_yields},
+    {{.name = "weir_worker_request_duration_seconds",
+      .help = "Duration of requests by the worker that served them.",
+      .type = TEL_HISTOGRAM,
+      .labels = {"worker"},
+      .one = TEL_NANOSECONDS},
+     collect_durations},
     {{.name = "weir_io_backend_info",
       .help = "How the kernel is asked; always 1.",
       .type = TEL_GAUGE,

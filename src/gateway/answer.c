@@ -175,9 +175,8 @@ static void point_to_pieces(const struct exchange *ex, struct out *o, struct b_t
     }
 }
 
-static int flush(struct exchange *ex, struct out *o, bool last) {
-    rt_time deadline = rt_after(rt_now(), SEND_STALL);
-    ssize_t n = o->count ? rt_send_lent(&ex->conn->stream, o->iov, o->count, deadline) : 0;
+/* What has come of a send. */
+static int sent(struct exchange *ex, ssize_t n, bool last) {
     if (n < 0) {
         ex->sent = GW_SENT_HEAD; /* some of it may be out */
         gw_abort(ex, HTTP_E_CLIENT_CLOSED);
@@ -185,6 +184,11 @@ static int flush(struct exchange *ex, struct out *o, bool last) {
     }
     ex->sent = last ? GW_SENT_ALL : GW_SENT_HEAD;
     return 0;
+}
+
+static int flush(struct exchange *ex, struct out *o, bool last) {
+    rt_time deadline = rt_after(rt_now(), SEND_STALL);
+    return sent(ex, o->count ? rt_send_lent(&ex->conn->stream, o->iov, o->count, deadline) : 0, last);
 }
 
 int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, bool last) {
@@ -224,10 +228,32 @@ int gw_end(struct exchange *ex) {
     return gw_send(ex, NULL, 0, true);
 }
 
+/* A large body goes out in parts: a socket that takes all of it at once would hold the loop meanwhile. */
+#define PART_MAX ((size_t)128 << 10)
+
+static struct b_slice front(struct b_slice body) {
+    return b_slice(body.ptr, body.len < PART_MAX ? body.len : PART_MAX);
+}
+
+/* The rest of a body that stays where it is, so that nothing is copied when the socket is full. */
+static int send_rest(struct exchange *ex, struct b_slice rest) {
+    int rc = 0;
+    while (rc == 0 && rest.len) {
+        struct b_slice part = front(rest);
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)part.ptr, .iov_len = part.len};
+        rest = b_slice_from(rest, part.len);
+        ex->body_out += part.len;
+        rc = sent(ex, rt_send(&ex->conn->stream, &iov, 1, rt_after(rt_now(), SEND_STALL)), !rest.len);
+    }
+    return rc;
+}
+
 int gw_answer(struct exchange *ex, struct b_slice body) {
     ex->res.body = HTTP_BODY_LENGTH;
     ex->res.content_length = body.len;
-    return gw_send(ex, &body, 1, true);
+    struct b_slice first = front(body), rest = b_slice_from(body, has_body(ex) ? first.len : body.len);
+    int rc = gw_send(ex, &first, 1, !rest.len);
+    return rc ? rc : send_rest(ex, rest);
 }
 
 void gw_abort(struct exchange *ex, enum http_error why) {

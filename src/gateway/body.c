@@ -127,6 +127,8 @@ int gw_read_body(struct exchange *ex, struct b_slice *piece) {
 
 int gw_wait_body(struct exchange *ex, struct rt_stream *other) {
     struct gw_conn *c = ex->conn;
+    (void)
+        rt_yield_due(); /* of many small chunks that have come; the reading finds out when it is cancelled */
     if (ex->body_done || unread(c).len)
         return 0;
     struct rt_wait waits[2] = {{.stream = &c->stream, .want = RT_READ}, {.stream = other, .want = RT_READ}};

@@ -89,8 +89,8 @@ static inline bool gw_body_pending(const struct exchange *ex) {
 /* Passes an interim response (1xx) on; its fields are lent and may be changed. HTTP/1.0 clients know none, so they get
  * none. Waits until it is sent. 0 or -HTTP_E_CLIENT_CLOSED, -HTTP_E_BAD_OUTPUT, -HTTP_E_INTERNAL. */
 int gw_interim(struct exchange *ex, const struct http_response *res) __attribute__((warn_unused_result));
-/* A whole answer: res.status and res.fields are set, the framing is this body's length. 0 or -(enum http_error) of
- * the connection (then the exchange is over). */
+/* A whole answer: res.status and res.fields are set, the framing is this body's length. The body must not be lent: a
+ * large one is waited for. 0 or -(enum http_error) of the connection (then the exchange is over). */
 int gw_answer(struct exchange *ex, struct b_slice body);
 /* Sends the head, with a first piece of the body in the same write (may be empty). res.body tells the framing: LENGTH
  * with content_length, NONE, or CHUNKED for an unknown length (which an HTTP/1.0 client gets as until-close). */

@@ -117,7 +117,6 @@ static int wait_for_room(void) {
 }
 
 static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
-    unsigned batch = 0;
     for (;;) {
         struct rt_sockaddr from;
         struct net_peer peer;
@@ -142,8 +141,6 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
         net_peer_from(&peer, &from);
         atomic_fetch_add(&l->refs, 1);
         place(l, fd, &peer);
-        if (++batch % 16 == 0 && rt_yield() != 0)
-            return;
     }
 }
 

@@ -34,18 +34,14 @@ static bool serve_one(struct gw_conn *c, struct b_slice head) {
     return !ex.close;
 }
 
-/* Requests that lie ready on one connection are served in a row; then the worker's others have their turn. */
-#define IN_A_ROW 16
-
 void gw_serve(struct gw_conn *c, struct b_slice head) {
-    unsigned served = 0;
     do {
         if (!serve_one(c, head)) {
             gw_linger(c);
             return;
         }
-        if (++served % IN_A_ROW == 0)
-            (void)rt_yield(); /* when it is cancelled, the next request's waits find out */
+        /* of many that lie ready here; when it is cancelled, the next request's waits find out */
+        (void)rt_yield_due();
     } while (next_head(c, &head));
 }
 

@@ -61,6 +61,14 @@ int rt_yield(void) {
     return f->result;
 }
 
+int rt_yield_due(void) {
+    struct rt_worker *w = rt_self();
+    if (w->share_left > 0)
+        return 0;
+    b_counter_add(&w->stats.yields, 1);
+    return rt_yield();
+}
+
 int rt_sleep_until(rt_time at) {
     int rc = rt_park(at);
     return rc == -ETIMEDOUT ? 0 : rc;

@@ -12,11 +12,19 @@ static const struct rt_io_ops *ops(void) {
 /* What fails leaves a stream that is seen not to be attached. */
 int rt_attach(struct rt_stream *s, int fd, bool listener) {
     *s = (struct rt_stream){.fd = -1};
+    rt_charge(RT_OPERATION);
     return ops()->attach(s, fd, listener);
 }
 
+/* What may wait is also where a fiber that has had its share lets others run, though its stream is ready. */
+static int let_others(rt_time deadline) {
+    return deadline == RT_NOWAIT ? 0 : rt_yield_due();
+}
+
 int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
-    return ops()->accept(s, peer, deadline);
+    int rc = let_others(deadline);
+    rt_charge(2 * RT_OPERATION); /* and its options */
+    return rc ? rc : ops()->accept(s, peer, deadline);
 }
 
 int rt_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline) {
@@ -25,9 +33,12 @@ int rt_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadli
 }
 
 ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline) {
-    ssize_t n = ops()->receive(s, buf, len, deadline);
+    ssize_t n = let_others(deadline);
+    if (n == 0)
+        n = ops()->receive(s, buf, len, deadline);
     if (n > 0)
         s->bytes_in += (size_t)n;
+    rt_charge(RT_OPERATION + (n > 0 ? n : 0));
     return n;
 }
 
@@ -41,7 +52,11 @@ ssize_t rt_receive_lent(struct rt_stream *s, struct b_slice kept, size_t max, st
 }
 
 ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) {
-    return ops()->send(s, iov, n, deadline);
+    ssize_t sent = let_others(deadline);
+    if (sent == 0)
+        sent = ops()->send(s, iov, n, deadline);
+    rt_charge(RT_OPERATION + (sent > 0 ? sent : 0));
+    return sent;
 }
 
 int rt_wait_fd(int fd, int events, rt_time deadline) {
@@ -49,7 +64,8 @@ int rt_wait_fd(int fd, int events, rt_time deadline) {
 }
 
 int rt_wait_any(struct rt_wait *waits, int n, rt_time deadline) {
-    return ops()->wait_any(waits, n, deadline);
+    int rc = let_others(deadline);
+    return rc ? rc : ops()->wait_any(waits, n, deadline);
 }
 
 void rt_park_stream(struct rt_stream *s, struct rt_parked *p, rt_time deadline) {
@@ -57,6 +73,7 @@ void rt_park_stream(struct rt_stream *s, struct rt_parked *p, rt_time deadline) 
 }
 
 int rt_end(struct rt_stream *s, enum rt_end how) {
+    rt_charge(2 * RT_OPERATION);
     return ops()->end(s, how);
 }
 

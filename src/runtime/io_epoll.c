@@ -92,8 +92,7 @@ static int timeout_ms(const struct rt_worker *w, rt_time until) {
         return 0;
     if (until == RT_NEVER)
         return -1;
-    rt_time now = rt_socket_clock(); /* w->now is older by what the fibers took */
-    rt_time ms = until <= now ? 0 : (until - now + RT_MS - 1) / RT_MS;
+    rt_time ms = (until - w->now + RT_MS - 1) / RT_MS; /* w->now was read just before */
     return ms > 3600000 ? 3600000 : (int)ms;
 }
 

@@ -30,6 +30,24 @@ static void last_fiber_gone(struct process *p) {
         p->list[i]->backend->interrupt(p->list[i]);
 }
 
+/* Asks the back end, waiting when there is nothing to do. The clock is read before a wait, for the fibers took time: the
+ * wait is to end with the next timer, and the time until here was work. */
+static void take_turn(struct rt_worker *w) {
+    rt_time due = rt_worker_due(w);
+    bool rests = due > w->now;
+    if (rests) {
+        w->now = w->backend->clock();
+        rt_load_worked(w, w->now);
+        atomic_store(&w->asleep, true);
+        if (atomic_load(&w->mailbox))
+            due = RT_NOWAIT;
+    }
+    w->backend->turn(w, due);
+    if (!rests)
+        rt_load_worked(w, w->now);
+    rt_load_woke(w, w->now);
+}
+
 static void loop(struct rt_worker *w, struct process *p) {
     bool counted = false;
     while (!counted || atomic_load(&p->busy)) {
@@ -39,13 +57,7 @@ static void loop(struct rt_worker *w, struct process *p) {
             last_fiber_gone(p);
             continue;
         }
-        rt_time due = rt_worker_due(w);
-        if (due > w->now) {
-            atomic_store(&w->asleep, true);
-            if (atomic_load(&w->mailbox))
-                due = RT_NOWAIT;
-        }
-        w->backend->turn(w, due);
+        take_turn(w);
     }
     atomic_store(&w->asleep, true); /* for the watchdog; who posts now may interrupt for nothing */
 }

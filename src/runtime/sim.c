@@ -125,11 +125,15 @@ static void step(struct rt_worker *w) {
     struct rt_sim *sim = &rt_sim_now;
     sim->result.steps++;
     rt_set_self(w);
+    atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
     w->backend->turn(w, RT_NOWAIT);
+    rt_load_woke(w, w->now);
     rt_worker_step(w);
     rt_set_self(NULL);
     /* what ran took time */
     sim->now += (rt_time)rt_sim_draw(rt_sim_draw(STALLS) ? 10 * RT_US : 20 * RT_MS);
+    rt_load_worked(w, sim->now);
+    atomic_store_explicit(&w->asleep, !rt_sim_can_run(w), memory_order_relaxed);
 }
 
 static void main_fiber(void *arg) {

@@ -175,6 +175,8 @@ int rt_worker_init(struct rt_worker *w, unsigned index, const struct rt_config *
     w->chunks = (struct b_chunk_source){.get = chunk_get, .put = chunk_put};
     w->now = config->backend->clock();
     rt_wheel_init(&w->wheel, w->now);
+    w->load = (struct rt_load){.since = w->now, .began = w->now};
+    atomic_init(&w->load_at, w->now);
     uint64_t seed = config->seed;
     if (!seed)
         rt_random(&seed, sizeof seed);
@@ -206,6 +208,7 @@ static void bury(struct rt_worker *w, struct rt_fiber *f) {
 __attribute__((always_inline)) static inline void run_fiber(struct rt_worker *w, struct rt_fiber *f) {
     assert(!w->current && "fibers run from the loop only");
     w->current = f;
+    w->share_left = RT_SHARE;
     f->state = RT_FIBER_RUNNING;
     b_counter_add(&w->stats.switches, 1);
     atomic_store_explicit(&w->running, f->name, memory_order_relaxed);

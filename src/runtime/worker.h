@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/counter.h"
 #include "base/rng.h"
+#include "runtime/load.h"
 #include "runtime/scope.h"
 
 #define RT_WORKERS_MAX 256
@@ -23,6 +24,8 @@ struct rt_msg {
 struct rt_worker_stats {
     struct b_counter turns, switches, spawned, messages, io_events;
     struct b_counter fibers; /* alive now */
+    struct b_counter yields; /* of fibers that had had their share */
+    struct b_histogram held; /* how long the loop was away from its sockets, turn by turn */
 };
 
 struct rt_worker {
@@ -41,6 +44,7 @@ struct rt_worker {
     bool seeded_order; /* the simulator: the next fiber is drawn, not taken in order */
     bool stopping;
     bool yielded;           /* a fiber has yielded in this turn */
+    int64_t share_left;     /* of what the running fiber may do before it lets others run: see rt_charge */
     void (*big_fn)(void *); /* what a fiber asked the loop to run on its stack */
     void *big_arg;
     struct rt_timer trim_timer;
@@ -48,13 +52,16 @@ struct rt_worker {
     void *free_chunks;
     uint32_t free_chunk_count;
     struct rt_worker_stats stats;
+    struct rt_load load;
     void *scratch_in, *scratch_out;
     const void *asan_loop_bottom;
     size_t asan_loop_size;
     void *asan_loop_fake, *tsan_loop;
     /* written by other threads, or read by them: a line of its own */
     _Alignas(64) _Atomic(struct rt_msg *) mailbox;
-    _Atomic bool asleep;           /* may be blocked in its back end: wake it after posting */
+    _Atomic bool asleep;         /* may be blocked in its back end: wake it after posting */
+    _Atomic uint32_t load_share; /* of its last window, and when that ended: load.h */
+    _Atomic rt_time load_at;
     _Atomic uint64_t progress;     /* grows with every turn and every fiber that is let run */
     _Atomic(const char *) running; /* name of the fiber that runs, for the watchdog */
 };
@@ -96,6 +103,17 @@ void *rt_scratch_out(void);
 
 /* The worker's source of arena chunks. */
 struct b_chunk_source *rt_chunks(void);
+
+/* A fiber that finds all its sockets ready would never wait. It has a share of RT_SHARE bytes (some 0.5 ms): operations on
+ * streams charge their bytes and RT_OPERATION each, and once it is used up, the next operation that may wait lets others
+ * run first. A loop that does much without such an operation calls rt_yield_due where it holds nothing that is lent.
+ * 0, or -ECANCELED. */
+#define RT_SHARE (256 << 10)
+#define RT_OPERATION 4096 /* what a system call costs, in bytes copied */
+int rt_yield_due(void);
+static inline void rt_charge(int64_t bytes) {
+    rt_self()->share_left -= bytes;
+}
 
 /* Fibers alive in the process, and the limit. */
 uint32_t rt_fiber_count(void);

@@ -210,6 +210,22 @@ void tel_route_totals(const struct tel_route *r, struct tel_route_totals *out) {
     }
 }
 
+void tel_worker_totals(unsigned worker, struct b_histogram_totals *out) {
+    bool shared = false; /* the shared histogram has been read */
+    *out = (struct b_histogram_totals){0};
+    for (struct tel_route *r = tel_route_next(NULL); r; r = tel_route_next(r)) {
+        for (unsigned i = 0; worker < r->worker_count && i < BUCKETS; i++) {
+            struct cell *c = atomic_load_explicit(&r->workers[worker]->buckets[i], memory_order_acquire);
+            for (; c; c = c->next) {
+                if (c->is_shared && shared)
+                    continue;
+                shared |= c->is_shared;
+                b_histogram_read(c->durations, out);
+            }
+        }
+    }
+}
+
 /* ---- the other families ---- */
 
 void tel_active_add(unsigned worker, int n) {

@@ -35,6 +35,8 @@ struct tel_route_totals {
 };
 /* Any thread. */
 void tel_route_totals(const struct tel_route *r, struct tel_route_totals *out);
+/* The durations of all requests that a worker has served. Any thread. */
+void tel_worker_totals(unsigned worker, struct b_histogram_totals *out);
 /* Iteration in the order of creation: NULL gives the first, NULL comes back at the end. Any thread. */
 struct tel_route *tel_route_next(const struct tel_route *r);
 

@@ -193,11 +193,12 @@ int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
         int count = up_read_ready(x, pieces);
         if (count != -EAGAIN)
             return count;
-        if (x->conn->in_len) { /* no need to read */
+        int rc = rt_yield_due();
+        if (rc == 0 && x->conn->in_len) { /* no need to read */
             x->input = take_kept(x->conn);
             continue;
         }
-        int rc = receive(x, &call, deadline, &x->input);
+        rc = rc ? up_socket_error(x, &call, rc) : receive(x, &call, deadline, &x->input);
         if (rc)
             return truncated(x, rc);
     }

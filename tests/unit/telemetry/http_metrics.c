@@ -78,6 +78,24 @@ TEST(totals_for_the_dashboard) {
     end();
 }
 
+TEST(totals_of_each_worker) {
+    begin(2);
+    struct b_histogram_totals t;
+    tel_route_observe(tel_route_get(B_LIT("/x")), 0, HTTP_METHOD_GET, 200, 1000);
+    tel_route_observe(tel_route_get(B_LIT("/x")), 1, HTTP_METHOD_GET, 200, 2000);
+    tel_route_observe(tel_route_get(B_LIT("/x")), 1, HTTP_METHOD_PUT, 404, 4000);
+    tel_route_observe(tel_route_get(B_LIT("/y")), 1, HTTP_METHOD_GET, 200, 8000);
+    tel_worker_totals(0, &t);
+    CHECK_UINT(t.count, 1);
+    CHECK_UINT(t.sum_ns, 1000);
+    tel_worker_totals(1, &t);
+    CHECK_UINT(t.count, 3);
+    CHECK_UINT(t.sum_ns, 14000);
+    tel_worker_totals(2, &t);
+    CHECK_UINT(t.count, 0);
+    end();
+}
+
 TEST(pairs_of_a_route_are_bounded) {
     begin(1);
     struct tel_route *r = tel_route_get(B_LIT("/x"));
@@ -125,6 +143,9 @@ TEST(series_of_all_routes_are_bounded) {
                0); /* counted with those of other routes, so that it has no figure of its own */
     tel_route_totals(tel_route_next(NULL), &t);
     CHECK_UINT(t.durations.count, 60);
+    struct b_histogram_totals worker;
+    tel_worker_totals(0, &worker);
+    CHECK_UINT(worker.count, 80 * 60); /* those without a figure of their own once */
     struct b_text page_text = b_text_heap(B_TAG_TEST, TEL_EXPOSITION_MAX);
     tel_write_metrics(&page_text);
     CHECK(!page_text.failed);
@@ -248,6 +269,7 @@ const struct test_case http_metrics_tests[] = {
     {"requests_by_route_method_and_status", requests_by_route_method_and_status},
     {"a_route_lives_on_across_loads", a_route_lives_on_across_loads},
     {"totals_for_the_dashboard", totals_for_the_dashboard},
+    {"totals_of_each_worker", totals_of_each_worker},
     {"pairs_of_a_route_are_bounded", pairs_of_a_route_are_bounded},
     {"routes_are_bounded", routes_are_bounded},
     {"series_of_all_routes_are_bounded", series_of_all_routes_are_bounded},
