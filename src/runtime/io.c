@@ -45,9 +45,12 @@ ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline)
 ssize_t rt_receive_lent(struct rt_stream *s, struct b_slice kept, size_t max, struct b_slice *all,
                         rt_time deadline) {
     size_t room = RT_SCRATCH_BYTES - kept.len;
-    ssize_t n = ops()->receive_lent(s, kept, max < room ? max : room, all, deadline);
+    ssize_t n = let_others(deadline);
+    if (n == 0)
+        n = ops()->receive_lent(s, kept, max < room ? max : room, all, deadline);
     if (n > 0)
         s->bytes_in += (size_t)n;
+    rt_charge(RT_OPERATION + (n > 0 ? n : 0));
     return n;
 }
 
