@@ -37,7 +37,7 @@ static int parse_url(const char *url, struct question *q) {
             end++;
         q->authority = b_slice(rest.ptr, end);
         rest = b_slice_from(rest, end);
-        if (http_authority_parse(q->authority, NULL) < 0)
+        if (http_authority_parse(q->authority, HTTP_ALLOW_ALL, NULL) < 0)
             return bad_url(url, "its host is malformed");
     } else if (rest.len == 0 || rest.ptr[0] != '/') {
         return bad_url(url, "write a path that begins with /, or http://HOST/PATH");
@@ -46,7 +46,7 @@ static int parse_url(const char *url, struct question *q) {
     rest.len = b_slice_find(rest, '?');
     q->path = rest.len ? rest : B_LIT("/");
     struct b_text text = b_text_fixed(q->path_text, sizeof q->path_text);
-    int rc = http_path_normalise(q->path, &text);
+    int rc = http_path_normalise(q->path, HTTP_ALLOW_ENCODED_SLASH, &text);
     if (rc < 0)
         return bad_url(url, http_error_info((enum http_error) - rc)->explanation);
     if (rc == HTTP_PATH_CHANGED)
@@ -58,7 +58,7 @@ static int parse_url(const char *url, struct question *q) {
 static void choose_listener(struct question *q, const struct cfg_root *root) {
     struct http_authority a = {0};
     if (q->authority.len)
-        (void)http_authority_parse(q->authority, &a);
+        (void)http_authority_parse(q->authority, HTTP_ALLOW_ALL, &a);
     q->listener = root->listen.items;
     CFG_EACH(struct cfg_listener, l, &root->listen)
         if (l->addr.kind != CFG_HOST_UNIX && l->addr.port == (a.port ? a.port : 80)) {
@@ -226,6 +226,11 @@ int cli_explain(const struct cli_args *args) {
     if (!s)
         return CLI_FAILED;
     choose_listener(&q, s->root);
+    struct b_text none = b_text_fixed(NULL, 0);
+    if (http_path_normalise(q.path, q.listener->switches, &none) < 0) {
+        gw_snapshot_free(s);
+        return bad_url(args->words[args->word_count - 1], http_error_info(HTTP_E_BAD_PATH)->explanation);
+    }
     find(s, &q, q.authority, &q.listener->addr, &m);
     write_question(&out, &q, q.authority);
     if (m.route)

@@ -21,6 +21,8 @@ struct cfg_listener {
     struct cfg_addr addr;
     struct cfg_list protocols; /* struct cfg_text; empty: http/1.1 */
     int64_t backlog;
+    struct cfg_list allow; /* struct cfg_text */
+    uint32_t switches;     /* the same as enum http_allow */
 };
 
 struct cfg_admin {

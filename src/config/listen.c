@@ -1,8 +1,25 @@
 /* `listen` and `admin`: where weir can be reached. */
 #include "config/tables.h"
+#include "http/message.h"
 
 static const char *const protocol_choices[] = {"http/1.1", NULL};
 static const struct cfg_later protocol_later[] = {{"h2", "HTTP/2", "use http/1.1"}, {0}};
+
+static const char *const allow_choices[] = {
+#define ALLOW_WORD(id, word, rule) word,
+    HTTP_ALLOWS(ALLOW_WORD)
+#undef ALLOW_WORD
+        NULL};
+
+static int check_listener(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
+    struct cfg_listener *l = conf;
+    (void)errors, (void)node;
+    CFG_EACH(const struct cfg_text, word, &l->allow)
+        for (unsigned i = 0; i < HTTP_ALLOW_COUNT; i++)
+            if (b_slice_eq(word->text, b_slice_cstr(allow_choices[i])))
+                l->switches |= 1u << i;
+    return 0;
+}
 
 static const struct cfg_option listener_options[] = {
     {.name = "addr",
@@ -26,6 +43,14 @@ static const struct cfg_option listener_options[] = {
      .min = 1,
      .max = 65535,
      .help = "connections that wait to be accepted; the kernel's somaxconn caps it"},
+    {.name = "allow",
+     .type = CFG_STRINGS,
+     CFG_AT(struct cfg_listener, allow),
+     .choices = allow_choices,
+     .max = HTTP_ALLOW_COUNT,
+     .example = "[underscore]",
+     .help =
+         "rules stricter than the RFCs that are relaxed there; `Strictness` in operations.md tells what each lets in"},
     {0},
 };
 
@@ -40,6 +65,7 @@ const struct cfg_table cfg_listener_table = {
     .summary = "An address at which clients connect; a bare address will do",
     .options = listener_options,
     .size = sizeof(struct cfg_listener),
+    .check = check_listener,
     .shorthand = "addr",
     .later = listener_later,
 };

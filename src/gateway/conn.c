@@ -108,7 +108,8 @@ static void park_until(struct gw_conn *c, rt_time at) {
 /* The slow part of a head: what is there, with what was kept before, looked at again. */
 static void head_grew(struct gw_conn *c, size_t seen, struct b_slice all) {
     struct gw_snapshot *s = gw_pin(c->listener->gateway);
-    enum h1_head_state state = h1_head_state(all, seen, &s->limits);
+    struct http_limits limits = gw_head_limits(c, s);
+    enum h1_head_state state = h1_head_state(all, seen, &limits);
     if (!c->head_begun)
         c->head_begun = rt_now();
     if (!c->head_deadline)

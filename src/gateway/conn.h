@@ -15,8 +15,9 @@ struct gw_listener {
     char *text;           /* as the config wrote it */
     struct rt_sockaddr address;
     int fd, backlog;
-    bool admin, keep;    /* keep: the snapshot being swapped in still names it */
-    _Atomic bool wanted; /* false: it is going, and so are its connections */
+    bool admin, keep;          /* keep: the snapshot being swapped in still names it */
+    _Atomic bool wanted;       /* false: it is going, and so are its connections */
+    _Atomic uint32_t switches; /* enum http_allow, as the config in force says */
     struct gw_accepting {
         struct rt_stream stream;
         struct rt_scope scope;
@@ -65,6 +66,13 @@ void gw_conn_close(struct gw_conn *c, enum rt_end how);
 void gw_conn_park(struct gw_conn *c);
 /* Closes the idle connections of this worker: those of one listener, or (NULL) all but the admin's. */
 void gw_conns_close_idle(const struct gw_listener *of);
+
+/* What heads on this connection are held to. */
+static inline struct http_limits gw_head_limits(const struct gw_conn *c, const struct gw_snapshot *s) {
+    struct http_limits limits = s->limits;
+    limits.allow = atomic_load_explicit(&c->listener->switches, memory_order_relaxed);
+    return limits;
+}
 
 /* --- listener.c --- */
 

@@ -90,6 +90,15 @@ static struct gw_listener *find_listener(struct gateway *g, const struct cfg_add
     return NULL;
 }
 
+static void set_switches(struct b_list *listeners, const struct cfg_root *root) {
+    B_LIST_EACH(n, listeners) {
+        struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
+        CFG_EACH(const struct cfg_listener, c, &root->listen)
+            if (!l->admin && cfg_addr_eq(&l->conf, &c->addr))
+                atomic_store_explicit(&l->switches, c->switches, memory_order_relaxed);
+    }
+}
+
 static int want_listener(struct gateway *g, const struct cfg_addr *addr, const struct cfg_node *node,
                          int backlog, bool admin, struct b_list *fresh, struct cfg_errors *errors) {
     struct gw_listener *l = find_listener(g, addr, admin);
@@ -161,6 +170,8 @@ static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *err
         return rc;
     }
     publish(g, s);
+    set_switches(&g->listeners, s->root);
+    set_switches(&fresh, s->root);
     start_listeners(g, &fresh);
     stop_unwanted(g);
     return 0;

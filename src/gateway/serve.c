@@ -135,7 +135,7 @@ static void expect_body(struct exchange *ex) {
 
 static int read_head(struct exchange *ex, struct b_slice head) {
     struct gw_conn *c = ex->conn;
-    const struct http_limits *limits = &ex->snapshot->limits;
+    struct http_limits limits = gw_head_limits(c, ex->snapshot);
     c->head_deadline = 0;
     if (!head.len) {
         ex->close = true;
@@ -144,7 +144,7 @@ static int read_head(struct exchange *ex, struct b_slice head) {
         return -HTTP_E_HEADER_TIMEOUT;
     }
     ssize_t n =
-        h1_parse_request(head, limits, gw_worker()->req_fields, GW_FIELDS_MAX, &ex->call.arena, &ex->req);
+        h1_parse_request(head, &limits, gw_worker()->req_fields, GW_FIELDS_MAX, &ex->call.arena, &ex->req);
     if (n <= 0) {
         ex->close = true;
         c->in_len = c->in_at = 0;
@@ -243,7 +243,7 @@ static bool next_head(struct gw_conn *c, struct b_slice *head) {
     size_t seen = c->in_len - c->in_at;
     *head = b_slice(seen ? c->in + c->in_at : NULL, seen);
     struct gw_snapshot *s = gw_pin(c->listener->gateway);
-    struct http_limits limits = s->limits;
+    struct http_limits limits = gw_head_limits(c, s);
     gw_unpin(s);
     if (seen && h1_head_state(*head, 0, &limits) == H1_HEAD_READY)
         return true;

@@ -5,7 +5,9 @@
 #include "http/h1_internal.h"
 
 /* S08: a tab beside a framing value is legal, and known to make other readers miss the field. */
-static bool has_tab_around(const struct http_field *f) {
+static bool has_tab_around(const struct http_field *f, uint32_t allow) {
+    if (allow & HTTP_ALLOW_FRAMING_TABS)
+        return false;
     for (const char *p = f->name + f->name_len + 1; p < f->value; p++)
         if (*p == '\t')
             return true;
@@ -32,7 +34,7 @@ static enum http_error several_lengths(const struct h1_block *b, const struct ht
     bool any = false, differ = false;
     for (const struct http_field *f = NULL; (f = http_fields_next(fs, HTTP_FIELD_CONTENT_LENGTH, f));) {
         struct b_slice rest = http_field_value(f), element;
-        if (has_tab_around(f))
+        if (has_tab_around(f, b->allow))
             return HTTP_E_DISGUISED_FRAMING;
         if (rest.len == 0 || rest.ptr[rest.len - 1] == ',')
             return HTTP_E_BAD_CONTENT_LENGTH;
@@ -57,7 +59,7 @@ enum http_error h1_content_length(const struct h1_block *b, uint64_t *length) {
     struct b_slice value = http_field_value(f);
     if (b->twice & H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH) || b_slice_find(value, ',') < value.len)
         return several_lengths(b, &fs, length);
-    return has_tab_around(f) ? HTTP_E_DISGUISED_FRAMING : parse_length(value, b->allow, length);
+    return has_tab_around(f, b->allow) ? HTTP_E_DISGUISED_FRAMING : parse_length(value, b->allow, length);
 }
 
 /* S08: some readers skip such bytes. Controls have been refused by now. */
@@ -85,7 +87,7 @@ enum http_error h1_transfer_encoding(const struct h1_block *b) {
     struct b_slice rest = http_field_value(f), coding;
     if (b->twice & H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING) || rest.len == 0 || rest.ptr[rest.len - 1] == ',')
         return HTTP_E_BAD_TRANSFER_ENCODING;
-    if (has_tab_around(f))
+    if (has_tab_around(f, b->allow))
         return HTTP_E_DISGUISED_FRAMING;
     if (b_slice_ieq(rest, B_LIT("chunked")))
         return HTTP_OK;

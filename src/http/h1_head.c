@@ -14,8 +14,10 @@ enum h1_head_state h1_head_state(struct b_slice in, size_t from, const struct ht
         size_t lf = from + b_slice_find(b_slice_from(in, from), '\n');
         if (lf == in.len)
             break;
-        /* a bare LF, which is an error or ends a line; or an empty line */
-        if (lf == 0 || in.ptr[lf - 1] != '\r' || (lf >= 2 && in.ptr[lf - 2] == '\n'))
+        bool bare = lf == 0 || in.ptr[lf - 1] != '\r';
+        size_t line_end = bare ? lf : lf - 1;
+        /* an empty line; or a bare LF, which is an error unless it is allowed */
+        if ((bare && !(limits->allow & HTTP_ALLOW_BARE_LF)) || (line_end > 0 && in.ptr[line_end - 1] == '\n'))
             return H1_HEAD_READY;
         from = lf + 1;
     }

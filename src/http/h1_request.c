@@ -51,7 +51,8 @@ static const char *take_method(struct parse *p, const char *line) {
         return h1_fail(&p->block, HTTP_E_BAD_REQUEST_LINE);
     p->out->method_text = b_slice(line, (size_t)(at - line));
     p->out->method = http_method_of(p->out->method_text);
-    if (p->out->method == HTTP_METHOD_OTHER && wrong_case(p->out->method_text))
+    if (p->out->method == HTTP_METHOD_OTHER && !(p->block.allow & HTTP_ALLOW_ANY_METHOD) &&
+        wrong_case(p->out->method_text))
         return h1_fail(&p->block, HTTP_E_BAD_METHOD);
     return at + 1;
 }
@@ -153,10 +154,13 @@ static enum http_error decide_body(const struct h1_block *b, struct http_request
         r->body = HTTP_BODY_LENGTH;
         error = h1_content_length(b, &r->content_length);
     }
-    if (!error && r->minor == 0 && method_without_body(r->method) &&
-        http_body_expected(r->body, r->content_length))
+    if (error || !http_body_expected(r->body, r->content_length))
+        return error;
+    if (r->method == HTTP_METHOD_TRACE)
+        return HTTP_E_TRACE_WITH_BODY;
+    if (r->minor == 0 && method_without_body(r->method) && !(b->allow & HTTP_ALLOW_BODY_ON_HTTP_1_0))
         return HTTP_E_UNEXPECTED_BODY;
-    return error;
+    return HTTP_OK;
 }
 
 /* Expect, Connection and Upgrade. */
@@ -211,6 +215,15 @@ static bool absolute_form(struct http_request *r, struct http_field *host) {
     return true;
 }
 
+/* Whether r->authority follows its grammar. */
+static bool authority_ok(struct http_request *r, uint32_t allow) {
+    if (http_authority_parse(r->authority, allow, NULL) < 0)
+        return false;
+    if (r->authority.ptr[r->authority.len - 1] == ':')
+        r->authority.len--; /* a port that is empty is none (RFC 9110 section 4.2.3) */
+    return true;
+}
+
 /* The target's form (RFC 9112 section 3.2) and the authority. */
 static enum http_error decide_target(const struct h1_block *b, struct http_request *r) {
     struct http_field *host =
@@ -221,7 +234,7 @@ static enum http_error decide_target(const struct h1_block *b, struct http_reque
         r->authority = http_field_value(host);
         if (b_slice_find(r->authority, ',') < r->authority.len)
             return HTTP_E_DUPLICATE_HOST;
-        if (http_authority_parse(r->authority, NULL) < 0)
+        if (!authority_ok(r, b->allow))
             return HTTP_E_BAD_HOST;
     }
     if (r->target.ptr[0] == '/' && r->method != HTTP_METHOD_CONNECT) {
@@ -236,15 +249,15 @@ static enum http_error decide_target(const struct h1_block *b, struct http_reque
         r->authority = r->target;
     else if (!absolute_form(r, host))
         return HTTP_E_BAD_REQUEST_LINE;
-    return http_authority_parse(r->authority, NULL) < 0 ? HTTP_E_BAD_HOST : HTTP_OK;
+    return authority_ok(r, b->allow) ? HTTP_OK : HTTP_E_BAD_HOST;
 }
 
 /* P01. The normal form is never longer than the path, unless it holds characters that must be escaped. */
-static enum http_error normalise(struct b_arena *arena, struct http_request *r) {
+static enum http_error normalise(struct b_arena *arena, uint32_t allow, struct http_request *r) {
     if (r->path.len == 0 || r->path.ptr[0] != '/')
         return HTTP_OK;
     struct b_text none = b_text_fixed(NULL, 0), text;
-    int result = http_path_normalise(r->path, &none);
+    int result = http_path_normalise(r->path, allow, &none);
     if (result == HTTP_PATH_SAME)
         return HTTP_OK;
     if (!none.failed)
@@ -255,7 +268,7 @@ static enum http_error normalise(struct b_arena *arena, struct http_request *r) 
         if (!buffer)
             return HTTP_E_OUT_OF_MEMORY;
         text = b_text_fixed(buffer, room);
-        result = http_path_normalise(r->path, &text);
+        result = http_path_normalise(r->path, allow, &text);
         room = HTTP_PATH_MAX(r->path.len);
     } while (text.failed && text.cap < room);
     if (result < 0)
@@ -275,7 +288,7 @@ static enum http_error decide(const struct h1_block *b, struct b_arena *arena, s
     if (!error)
         error = decide_connection(b, r);
     /* last, because it may allocate */
-    return error ? error : normalise(arena, r);
+    return error ? error : normalise(arena, b->allow, r);
 }
 
 ssize_t h1_parse_request(struct b_slice in, const struct http_limits *limits, struct http_field *fields,

@@ -37,12 +37,41 @@ enum http_body_kind {
 /* content_length of a message that states none. */
 #define HTTP_LENGTH_UNKNOWN UINT64_MAX
 
-/* Rules of the acceptance table that a listener may relax; all are off unless its config says so. */
+/* Where the acceptance table is stricter than the RFCs, a listener may relax it: X(id, word in its config, rule). All
+ * are off by default. None lets two readings through: what goes to an origin is written afresh, with framing of weir's
+ * own. Rules that decide where a message ends (S01, S02, S04, S06 to S10, S12 to S14) have no switch.
+ *   EQUAL_LENGTHS     Content-Length repeated with one value
+ *   LEADING_ZEROS     in Content-Length
+ *   FRAMING_TABS      beside the value of Content-Length and Transfer-Encoding
+ *   BARE_LF           as a line end in the head, never in chunks or trailers
+ *   UNDERSCORE        in field names, unless the name then reads like one of fields.def (P06)
+ *   ANY_METHOD        a standard method in another case, which is then a method of its own
+ *   BODY_ON_HTTP_1_0  with GET, HEAD and DELETE; forwarded in HTTP/1.1, framed
+ *   ENCODED_SLASH     %2F in a path, where it stays one, unless decoding it would make a dot segment
+ *   ANY_HOST          all hosts of RFC 3986: sub-delims, escapes, [v1.x], an empty port (which goes) */
+#define HTTP_ALLOWS(X)                             \
+    X(EQUAL_LENGTHS, "equal_lengths", "S03")       \
+    X(LEADING_ZEROS, "leading_zeros", "S05")       \
+    X(FRAMING_TABS, "framing_tabs", "S08")         \
+    X(BARE_LF, "bare_lf", "S11")                   \
+    X(UNDERSCORE, "underscore", "S17")             \
+    X(ANY_METHOD, "any_method", "S20")             \
+    X(BODY_ON_HTTP_1_0, "body_on_http_1_0", "S21") \
+    X(ENCODED_SLASH, "encoded_slash", "P01")       \
+    X(ANY_HOST, "any_host", "P03")
+
+enum http_allow_bit {
+#define HTTP_ALLOW_BIT(id, word, rule) HTTP_ALLOW_BIT_##id,
+    HTTP_ALLOWS(HTTP_ALLOW_BIT)
+#undef HTTP_ALLOW_BIT
+        HTTP_ALLOW_COUNT
+};
+
 enum http_allow {
-    HTTP_ALLOW_EQUAL_LENGTHS = 1, /* S03: Content-Length repeated with one value */
-    HTTP_ALLOW_LEADING_ZEROS = 2, /* S05: in Content-Length */
-    HTTP_ALLOW_BARE_LF = 4,       /* S11: as a line end in the head (never in chunks or trailers) */
-    HTTP_ALLOW_UNDERSCORE = 8,    /* S17: in field names, unless the name then reads like one of fields.def */
+#define HTTP_ALLOW_FLAG(id, word, rule) HTTP_ALLOW_##id = 1 << HTTP_ALLOW_BIT_##id,
+    HTTP_ALLOWS(HTTP_ALLOW_FLAG)
+#undef HTTP_ALLOW_FLAG
+        HTTP_ALLOW_ALL = (1 << HTTP_ALLOW_COUNT) - 1
 };
 
 struct http_limits {

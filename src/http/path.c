@@ -2,7 +2,7 @@
 
 #include "base/number.h"
 #include "http/chars.h"
-#include "http/error.h"
+#include "http/message.h"
 #include "http/scan.h"
 #include "json/utf8.h"
 
@@ -55,7 +55,7 @@ static size_t add_utf8(struct b_text *out, struct b_slice s, size_t i) {
 }
 
 /* One character of a segment, in its normal form. Gives how many bytes of s it took, 0 when it is refused. */
-static size_t add_char(struct b_text *out, struct b_slice s, size_t i) {
+static size_t add_char(struct b_text *out, uint32_t allow, struct b_slice s, size_t i) {
     char c = s.ptr[i];
     if (http_char_is(c, HTTP_C_PATH)) {
         b_text_char(out, c);
@@ -69,7 +69,8 @@ static size_t add_char(struct b_text *out, struct b_slice s, size_t i) {
     if (decoded >= 0x80)
         return add_utf8(out, s, i);
     /* an encoded slash or backslash is a separator to some readers and not to others */
-    if (decoded < 0x20 || decoded == 0x7f || decoded == '/' || decoded == '\\')
+    if (decoded < 0x20 || decoded == 0x7f || decoded == '\\' ||
+        (decoded == '/' && !(allow & HTTP_ALLOW_ENCODED_SLASH)))
         return 0;
     if (http_char_is((char)decoded, HTTP_C_UNRESERVED))
         b_text_char(out, (char)decoded);
@@ -97,9 +98,22 @@ static bool resolve_dots(struct b_text *out, size_t root, size_t at, bool *was_d
     return true;
 }
 
-/* Slash and segment at s[*i], which is a slash. `last` says whether the path ends in a directory after this
- * one. */
-static bool add_segment(struct b_text *out, size_t root, struct b_slice s, size_t *i, bool *open) {
+/* Whether a segment holds a dot segment for those who decode its %2F. */
+static bool hides_dots(struct b_slice segment) {
+    for (struct b_slice rest = segment;;) {
+        const char *slash = memmem(rest.ptr, rest.len, "%2F", 3);
+        struct b_slice part = b_slice(rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len);
+        if (part.len < segment.len && dot_segment_at(part, 0))
+            return true;
+        if (!slash)
+            return false;
+        rest = b_slice_from(rest, part.len + 3);
+    }
+}
+
+/* Slash and segment at s[*i], which is a slash. `open` says whether the path ends in a directory after this one. */
+static bool add_segment(struct b_text *out, uint32_t allow, size_t root, struct b_slice s, size_t *i,
+                        bool *open) {
     while (*i < s.len && s.ptr[*i] == '/')
         ++*i;
     *open = *i == s.len;
@@ -108,15 +122,19 @@ static bool add_segment(struct b_text *out, size_t root, struct b_slice s, size_
     size_t at = out->len;
     b_text_char(out, '/');
     while (*i < s.len && s.ptr[*i] != '/') {
-        size_t n = add_char(out, s, *i);
+        size_t n = add_char(out, allow, s, *i);
         if (n == 0)
             return false;
         *i += n;
     }
-    return out->failed || resolve_dots(out, root, at, open);
+    if (out->failed)
+        return true;
+    if (allow & HTTP_ALLOW_ENCODED_SLASH && hides_dots(b_slice(out->ptr + at + 1, out->len - at - 1)))
+        return false;
+    return resolve_dots(out, root, at, open);
 }
 
-int http_path_normalise(struct b_slice raw, struct b_text *out) {
+int http_path_normalise(struct b_slice raw, uint32_t allow, struct b_text *out) {
     if (raw.len == 0 || raw.ptr[0] != '/')
         return -HTTP_E_BAD_PATH;
     if (is_plain(raw))
@@ -124,7 +142,7 @@ int http_path_normalise(struct b_slice raw, struct b_text *out) {
     size_t root = out->len;
     bool open = false;
     for (size_t i = 0; i < raw.len && !out->failed;)
-        if (!add_segment(out, root, raw, &i, &open))
+        if (!add_segment(out, allow, root, raw, &i, &open))
             return -HTTP_E_BAD_PATH;
     /* a path that ends in a slash or a dot segment names a directory */
     if (open)

@@ -20,8 +20,10 @@ enum {
  * raw does not start with '/', climbs above the root, holds a backslash, a space, a control character, a raw
  * byte over 0x7e, '?' or '#', an escape that is not two hexadecimal digits, an escaped slash, backslash or
  * control character, or escapes that are not valid UTF-8. -HTTP_E_URI_TOO_LONG when `out` has no room (then
- * out->failed is set). */
-int http_path_normalise(struct b_slice raw, struct b_text *out) __attribute__((warn_unused_result));
+ * out->failed is set). With HTTP_ALLOW_ENCODED_SLASH an escaped slash stays one, inside its segment; segments that
+ * would hold "." or ".." once it is decoded are refused, since some origin will decode it. */
+int http_path_normalise(struct b_slice raw, uint32_t allow, struct b_text *out)
+    __attribute__((warn_unused_result));
 
 /* A query is visible ASCII without '#'; nothing else is asked of it. */
 bool http_query_ok(struct b_slice query);

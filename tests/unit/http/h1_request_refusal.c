@@ -204,6 +204,73 @@ TEST(S11_bare_line_ends) {
     CHECK_INT(result_of(B_LIT("GET / HTTP/1.1\rHost: a\r\n\r\n"), &limits), -HTTP_E_BARE_CR);
 }
 
+/* What each switch lets in, by its bit. */
+static const struct refusal relaxable[HTTP_ALLOW_COUNT] = {
+    [HTTP_ALLOW_BIT_EQUAL_LENGTHS] =
+        LINES("Content-Length: 5\r\nContent-Length: 5", DUPLICATE_CONTENT_LENGTH),
+    [HTTP_ALLOW_BIT_LEADING_ZEROS] = LINES("Content-Length: 05", LEADING_ZEROS),
+    [HTTP_ALLOW_BIT_FRAMING_TABS] = LINES("Transfer-Encoding:\tchunked\t", DISGUISED_FRAMING),
+    [HTTP_ALLOW_BIT_BARE_LF] = HEAD("\nGET / HTTP/1.1\nHost: a\nX: y\n\n", BARE_LF),
+    [HTTP_ALLOW_BIT_UNDERSCORE] = LINES("X_Y: z", UNDERSCORE_IN_FIELD_NAME),
+    [HTTP_ALLOW_BIT_ANY_METHOD] = HEAD("get / HTTP/1.1\r\nHost: a\r\n\r\n", BAD_METHOD),
+    [HTTP_ALLOW_BIT_BODY_ON_HTTP_1_0] = HEAD("GET / HTTP/1.0\r\nContent-Length: 5\r\n\r\n", UNEXPECTED_BODY),
+    [HTTP_ALLOW_BIT_ENCODED_SLASH] = HEAD("GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", BAD_PATH),
+    [HTTP_ALLOW_BIT_ANY_HOST] = HEAD("GET / HTTP/1.1\r\nHost: a:\r\n\r\n", BAD_HOST),
+};
+
+TEST(each_switch_relaxes_its_rule_alone) {
+    for (unsigned i = 0; i < HTTP_ALLOW_COUNT; i++) {
+        struct http_limits one = allowing(1u << i), others = allowing(HTTP_ALLOW_ALL & ~(1u << i));
+        check_refusals(&relaxable[i], 1, &http_limits_default);
+        check_refusals(&relaxable[i], 1, &others);
+        CHECK_INT(result_of(relaxable[i].head, &one), (ssize_t)relaxable[i].head.len);
+        /* however it comes in pieces, the head is whole when it is, and not before */
+        for (size_t len = 1; len <= relaxable[i].head.len; len++) {
+            struct b_slice part = b_slice(relaxable[i].head.ptr, len);
+            bool whole = len == relaxable[i].head.len;
+            CHECK_INT(h1_head_state(part, len - 1, &one), whole ? H1_HEAD_READY : H1_HEAD_MORE);
+            CHECK_INT(result_of(part, &one), whole ? (ssize_t)len : 0);
+        }
+    }
+}
+
+TEST(no_switch_relaxes_framing) {
+    static const struct refusal rows[] = {
+        LINES("Content-Length: 5\r\nTransfer-Encoding: chunked", CL_AND_TE),
+        LINES("Content-Length: 5\r\nContent-Length: 6", CONFLICTING_CONTENT_LENGTH),
+        LINES("Content-Length: 05, 6", CONFLICTING_CONTENT_LENGTH),
+        LINES("Content-Length: +5", BAD_CONTENT_LENGTH),
+        LINES("Content-Length: 5,", BAD_CONTENT_LENGTH),
+        LINES("Content-Length: 5 5", BAD_CONTENT_LENGTH),
+        LINES("Transfer-Encoding: gzip", UNSUPPORTED_TRANSFER_ENCODING),
+        LINES("Transfer-Encoding: chunked, chunked", BAD_TRANSFER_ENCODING),
+        LINES("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", BAD_TRANSFER_ENCODING),
+        LINES("Transfer-Encoding: \xa0"
+              "chunked",
+              DISGUISED_FRAMING),
+        LINES("Transfer-Encoding : chunked", BAD_FIELD_NAME),
+        LINES("Transfer_Encoding: chunked", UNDERSCORE_IN_FIELD_NAME),
+        LINES("Content_Length: 5", UNDERSCORE_IN_FIELD_NAME),
+        LINES("X: y\n\tTransfer-Encoding: chunked", OBS_FOLD),
+        LINES("X: y\rTransfer-Encoding: chunked", BARE_CR),
+        HEAD("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", TE_ON_HTTP_1_0),
+        HEAD("TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", TRACE_WITH_BODY),
+        HEAD("GET / HTTP/1.1\nHost: a\nHost: a\n\n", DUPLICATE_HOST),
+    };
+    struct http_limits limits = allowing(HTTP_ALLOW_ALL);
+    check_refusals(rows, sizeof rows / sizeof rows[0], &limits);
+}
+
+TEST(S21_trace_has_no_body) {
+    static const struct refusal rows[] = {
+        HEAD("TRACE / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", TRACE_WITH_BODY),
+        HEAD("TRACE / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", TRACE_WITH_BODY),
+        HEAD("TRACE / HTTP/1.0\r\nContent-Length: 5\r\n\r\n", TRACE_WITH_BODY),
+    };
+    CHECK_REFUSALS(rows);
+    CHECK(result_of(B_LIT("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"), &http_limits_default) > 0);
+}
+
 TEST(S16_field_names) {
     static const struct refusal rows[] = {
         LINES(": x", BAD_FIELD_NAME),
@@ -491,6 +558,9 @@ const struct test_case h1_request_refusal_tests[] = {
     {"S09_te_on_http_1_0", S09_te_on_http_1_0},
     {"S10_folded_lines", S10_folded_lines},
     {"S11_bare_line_ends", S11_bare_line_ends},
+    {"each_switch_relaxes_its_rule_alone", each_switch_relaxes_its_rule_alone},
+    {"no_switch_relaxes_framing", no_switch_relaxes_framing},
+    {"S21_trace_has_no_body", S21_trace_has_no_body},
     {"S16_field_names", S16_field_names},
     {"S16_every_byte_in_a_name", S16_every_byte_in_a_name},
     {"S17_underscore", S17_underscore},

@@ -7,11 +7,11 @@
 static char room[4096];
 
 /* The normal form, or "400", "414". */
-static const char *normal(struct b_slice raw) {
+static const char *normal_if(struct b_slice raw, uint32_t allow) {
     static char shown[4096];
     struct b_text out = b_text_fixed(room, sizeof room);
     b_text_lit(&out, "before"); /* what stands in the text already is left alone */
-    int r = http_path_normalise(raw, &out);
+    int r = http_path_normalise(raw, allow, &out);
     if (r < 0)
         snprintf(shown, sizeof shown, "%d", http_error_info((enum http_error) - r)->status);
     else
@@ -21,6 +21,10 @@ static const char *normal(struct b_slice raw) {
         CHECK_UINT(out.len, 6);
     CHECK_MEM(room, "before", 6);
     return shown;
+}
+
+static const char *normal(struct b_slice raw) {
+    return normal_if(raw, 0);
 }
 
 TEST(P01_normal_forms) {
@@ -113,8 +117,26 @@ TEST(P01_normal_forms) {
             CHECK_STR(normal(b_slice_cstr(again)), rows[i].want); /* P02: once is enough */
             struct b_text none = b_text_fixed(NULL, 0);
             if (strcspn(again, "%") == strlen(again))
-                CHECK_INT(http_path_normalise(b_slice_cstr(again), &none), HTTP_PATH_SAME);
+                CHECK_INT(http_path_normalise(b_slice_cstr(again), 0, &none), HTTP_PATH_SAME);
         }
+    }
+}
+
+TEST(P01_encoded_slashes_where_they_are_allowed) {
+    static const struct {
+        struct b_slice raw;
+        const char *want;
+    } rows[] = {
+        {B_LIT("/a%2fb"), "/a%2Fb"},       {B_LIT("/a%2Fb/../c"), "/c"},    {B_LIT("/%2f"), "/%2F"},
+        {B_LIT("/@x%2fy/1"), "/@x%2Fy/1"}, {B_LIT("/a%252fb"), "/a%252fb"}, {B_LIT("/.%2fa"), "400"},
+        {B_LIT("/..%2f"), "400"},          {B_LIT("/a%2f.."), "400"},       {B_LIT("/a%2f%2e%2e/b"), "400"},
+        {B_LIT("/a%2f..%2fb"), "400"},     {B_LIT("/a%2f..b"), "/a%2F..b"}, {B_LIT("/a%5cb"), "400"},
+        {B_LIT("/a%2f%00"), "400"},        {B_LIT("/a/%2e%2e"), "/"},       {B_LIT("/a\\b"), "400"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CHECK_STR(normal_if(rows[i].raw, HTTP_ALLOW_ENCODED_SLASH), rows[i].want);
+        if (memmem(rows[i].raw.ptr, rows[i].raw.len, "%2f", 3))
+            CHECK_STR(normal(rows[i].raw), "400");
     }
 }
 
@@ -134,14 +156,14 @@ TEST(P01_every_byte) {
 TEST(room_runs_out) {
     for (size_t cap = 0; cap < 9; cap++) {
         struct b_text out = b_text_fixed(room, cap);
-        CHECK_INT(http_path_normalise(B_LIT("/a/../b|cde"), &out),
+        CHECK_INT(http_path_normalise(B_LIT("/a/../b|cde"), 0, &out),
                   cap < 8 ? -HTTP_E_URI_TOO_LONG : HTTP_PATH_CHANGED);
         CHECK_INT(out.failed, cap < 8);
     }
     /* the most it can take */
     struct b_slice raw = B_LIT("/|{}|");
     struct b_text out = b_text_fixed(room, HTTP_PATH_MAX(raw.len));
-    CHECK_INT(http_path_normalise(raw, &out), HTTP_PATH_CHANGED);
+    CHECK_INT(http_path_normalise(raw, 0, &out), HTTP_PATH_CHANGED);
 }
 
 TEST(queries) {
@@ -156,6 +178,7 @@ TEST(queries) {
 
 const struct test_case path_tests[] = {
     {"P01_normal_forms", P01_normal_forms},
+    {"P01_encoded_slashes_where_they_are_allowed", P01_encoded_slashes_where_they_are_allowed},
     {"P01_every_byte", P01_every_byte},
     {"room_runs_out", room_runs_out},
     {"queries", queries},
