@@ -162,7 +162,10 @@ static void write_match(struct b_text *out, const struct gw_snapshot *s, const s
     label(out, "limits");
     duration(out, "deadline ", r->deadline);
     b_text_lit(out, ", max_body ");
-    cfg_write_size(out, (int64_t)r->max_body);
+    if (r->max_body == INT64_MAX)
+        b_text_lit(out, "unlimited");
+    else
+        cfg_write_size(out, (int64_t)r->max_body);
     b_text_char(out, '\n');
     write_chain(out, &s->root->chain, "for every route");
     write_chain(out, &r->conf->chain, "for this route");

@@ -43,7 +43,7 @@ static const struct cfg_option root_options[] = {
     {.name = "workers",
      .type = CFG_INT,
      CFG_AT(struct cfg_root, workers),
-     .flags = CFG_AUTO,
+     .word = "auto",
      .default_text = "auto",
      .example = "4",
      .min = 1,

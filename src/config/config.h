@@ -90,6 +90,7 @@ struct cfg_route {
     struct cfg_head head;
     struct cfg_match match;
     int64_t deadline;
+    int64_t max_body;       /* its own, or that of the limits */
     struct cfg_list use;    /* struct cfg_text */
     struct cfg_chain chain; /* that list resolved; the global one (cfg_root.chain) comes before it */
     struct cfg_module_use handler;

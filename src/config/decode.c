@@ -83,7 +83,7 @@ static bool decode_scalar(struct cfg_decoder *d, const struct cfg_option *option
             return cfg_refuse(d, option, node, better);
     }
     if (!why && node->quoted && !node->from_env && (option->type == CFG_BOOL || option->type == CFG_INT) &&
-        !((option->flags & CFG_AUTO) && b_slice_eq(node->text, B_LIT("auto"))))
+        !cfg_is_word(option, node->text))
         why = option->type == CFG_BOOL ? "write true or false without quotes"
                                        : "write the number without quotes";
     if (why)

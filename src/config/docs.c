@@ -72,8 +72,8 @@ static void write_range(struct b_text *out, const struct cfg_option *o) {
         b_text_lit(out, " bytes");
     else if (!cfg_type_is_scalar(o->type))
         b_text_cstr(out, o->min == 1 && !o->max ? " entry" : " entries");
-    if (o->flags & CFG_AUTO)
-        b_text_lit(out, ", or `auto`");
+    if (o->word)
+        b_text_printf(out, ", or `%s`", o->word);
 }
 
 static void write_row(struct b_text *out, const struct cfg_option *o) {

@@ -165,7 +165,18 @@ static const struct cfg_option route_options[] = {
      .default_text = "30s",
      .min = CFG_MS,
      .max = 24 * CFG_H,
-     .help = "from the first byte of the request to the head of its response; beyond it 504"},
+     .help =
+         "from the first byte of the request to the head of its response; beyond it 504. A body that streams "
+         "in has no total: each piece begins the time anew"},
+    {.name = "max_body",
+     .type = CFG_SIZE,
+     CFG_AT(struct cfg_route, max_body),
+     .word = "unlimited",
+     .word_value = INT64_MAX,
+     .example = "unlimited",
+     .help =
+         "body of a request; beyond it 413. That of `limits` when left out. Bodies stream: what a route lets "
+         "through takes no more memory than what it does not"},
     {.name = "use",
      .type = CFG_STRINGS,
      CFG_AT(struct cfg_route, use),
@@ -206,5 +217,7 @@ void cfg_link_routes(struct cfg_decoder *d, struct cfg_root *root) {
     CFG_EACH(struct cfg_route, r, &root->routes) {
         if (r->match.host.ptr && !lower_host(d, &r->match.host))
             return;
+        if (!cfg_node_get(r->head.node, "max_body"))
+            r->max_body = root->limits.max_body;
     }
 }

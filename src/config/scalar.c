@@ -122,8 +122,19 @@ static const char *check_range(const struct cfg_option *option, int64_t v, char 
         b_text_lit(&out, " and ");
         cfg_bound_write(&out, option, option->max);
     }
-    if (option->flags & CFG_AUTO)
-        b_text_lit(&out, ", or is auto");
+    if (option->word)
+        b_text_printf(&out, ", or is %s", option->word);
+    return finish(&out);
+}
+
+bool cfg_is_word(const struct cfg_option *option, struct b_slice text) {
+    return option->word && b_slice_eq(text, b_slice_cstr(option->word));
+}
+
+static const char *or_word(const struct cfg_option *option, char *buf) {
+    struct b_text out = b_text_fixed(buf, CFG_REASON_SIZE - 1);
+    b_text_printf(&out, "give a %s, or %s",
+                  option->type == CFG_INT ? "whole number" : cfg_type_name(option->type), option->word);
     return finish(&out);
 }
 
@@ -131,8 +142,8 @@ static const char *parse_number(const struct cfg_option *option, struct b_slice 
                                 char *buf) {
     int64_t v = 0;
     const char *why = NULL;
-    if ((option->flags & CFG_AUTO) && b_slice_eq(text, B_LIT("auto"))) {
-        *value = 0;
+    if (cfg_is_word(option, text)) {
+        *value = option->word_value;
         return NULL;
     }
     if (option->type == CFG_INT)
@@ -143,8 +154,8 @@ static const char *parse_number(const struct cfg_option *option, struct b_slice 
         why = cfg_parse_duration(text, &v);
     else
         why = cfg_parse_percent(text, &v);
-    if (why && (option->flags & CFG_AUTO))
-        why = "give a whole number, or auto";
+    if (why && option->word)
+        why = or_word(option, buf);
     if (!why)
         why = check_range(option, v, buf);
     if (!why)
@@ -197,8 +208,8 @@ void cfg_scalar_write(struct b_text *out, const struct cfg_option *option, const
     case CFG_SIZE:
     case CFG_DURATION:
     case CFG_PERCENT:
-        if ((option->flags & CFG_AUTO) && *(const int64_t *)value == 0)
-            b_text_lit(out, "auto");
+        if (option->word && *(const int64_t *)value == option->word_value)
+            b_text_cstr(out, option->word);
         else
             cfg_bound_write(out, option, *(const int64_t *)value);
         break;

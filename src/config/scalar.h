@@ -17,6 +17,8 @@ const char *cfg_type_name(enum cfg_type type);
  * NULL, or the reason (static, or in buf) that completes `"timeout" cannot be "30": ...`. Scalar types only. */
 const char *cfg_scalar_parse(const struct cfg_option *option, struct b_slice text, void *value,
                              char buf[CFG_REASON_SIZE]);
+/* Whether it is the option's word. */
+bool cfg_is_word(const struct cfg_option *option, struct b_slice text);
 /* The value back as text, without quotes. */
 void cfg_scalar_write(struct b_text *out, const struct cfg_option *option, const void *value);
 /* A number in the unit of the option, for ranges. */

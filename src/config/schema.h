@@ -48,7 +48,6 @@ enum cfg_type {
 
 enum cfg_flags {
     CFG_REQUIRED = 1, /* must be given */
-    CFG_AUTO = 2,     /* CFG_INT: the word `auto` is taken too and stored as 0 */
     CFG_OPTIONAL =
         4, /* CFG_OBJECT: when it is absent its struct stays zero (head.node NULL), not its defaults */
     CFG_SECRET = 8, /* messages and dumps never show the value */
@@ -105,7 +104,9 @@ struct cfg_option {
     unsigned flags;           /* enum cfg_flags */
     const char *help;         /* half a sentence, no full stop */
     const char *default_text; /* as it would be written; NULL: none (zero, or empty) */
-    int64_t min, max; /* in the unit of the type; length of a string, items of a list or map; max 0: none */
+    int64_t min, max;   /* in the unit of the type; length of a string, items of a list or map; max 0: none */
+    const char *word;   /* of a number: a word that is taken too; NULL: none */
+    int64_t word_value; /* what it is stored as */
     const char *const *choices;    /* ends with NULL */
     const struct cfg_later *later; /* choices that are known and not built yet; may be NULL */
     const struct cfg_table *table; /* of the objects */

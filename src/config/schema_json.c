@@ -96,7 +96,7 @@ static void write_enum(struct schema *s, const char *const *choices) {
 
 /* What is not a text to everybody: the value itself, or a ${NAME} in its place. */
 static void write_alternatives(struct schema *s, const struct cfg_option *o) {
-    static const char *const automatic[] = {"auto", NULL};
+    const char *const word[] = {o->word, NULL};
     key(s, "anyOf");
     json_array_begin(&s->w);
     if (o->type == CFG_BOOL)
@@ -105,8 +105,8 @@ static void write_alternatives(struct schema *s, const struct cfg_option *o) {
         write_enum(s, o->choices);
     else
         write_integer(s, o);
-    if (o->flags & CFG_AUTO)
-        write_enum(s, automatic);
+    if (o->word)
+        write_enum(s, word);
     if (o->type == CFG_PERCENT) {
         json_object_begin(&s->w);
         reference(s, "percent");

@@ -42,6 +42,9 @@ static rt_time body_deadline(const struct exchange *ex) {
 static int give(struct exchange *ex, struct b_slice piece, struct b_slice *out) {
     ex->body_in += piece.len;
     ex->continue_sent = true; /* it has not waited */
+    bool streams = !ex->body_done || ex->body_in > piece.len;
+    if (streams && !ex->deadline_told && ex->sent == GW_SENT_NOTHING)
+        ex->call.deadline = rt_after(rt_now(), ex->route->deadline); /* there is no total for bodies */
     if (ex->body_in > ex->route->max_body)
         return -HTTP_E_BODY_TOO_LARGE;
     *out = piece;

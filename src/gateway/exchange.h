@@ -54,6 +54,7 @@ struct exchange {
     uint64_t body_in;   /* bytes given out by gw_read_body */
     bool body_done;
     bool continue_sent; /* 100 Continue went out, or need not */
+    bool deadline_told; /* by a trusted peer: a body that streams in does not move it */
     /* what has happened */
     uint8_t sent;            /* enum gw_sent */
     uint8_t step;            /* of the pipeline */

@@ -132,7 +132,7 @@ static int compile_route(struct gw_snapshot *s, const struct gw_open *open, cons
     r->conf = c;
     r->pattern = c->match.path;
     r->deadline = c->deadline;
-    r->max_body = (uint64_t)s->root->limits.max_body;
+    r->max_body = (uint64_t)c->max_body;
     r->handler = (const struct gw_handler *)c->handler.module;
     find_methods(c, r);
     int rc = find_params(open, c, r);

@@ -87,8 +87,10 @@ int gw_shorten_deadline(struct exchange *ex) {
     uint64_t ms;
     if (ours.ptr && b_parse_u64(ours, &ms) && ms < (uint64_t)(RT_NEVER / RT_MS))
         left = rt_earlier(left, (rt_time)ms * RT_MS);
-    if (left != RT_NEVER)
+    if (left != RT_NEVER) {
         ex->call.deadline = rt_earlier(ex->call.deadline, rt_after(rt_now(), left));
+        ex->deadline_told = true;
+    }
     ex->phase = "queue";
     return ex->call.deadline <= rt_now() ? -HTTP_E_DEADLINE_EXCEEDED : 0;
 }

@@ -192,6 +192,7 @@ static int run(struct exchange *ex, void *state) {
     const struct proxy_state *s = state;
     const struct up_client client = {.has_body = gw_body_pending(ex),
                                      .on_demand = gw_body_on_demand(ex),
+                                     .deadline_moves = !ex->deadline_told,
                                      .read = read_body,
                                      .wait = wait_body,
                                      .interim = pass_interim,

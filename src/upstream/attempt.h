@@ -12,6 +12,7 @@
 struct up_client {
     bool has_body;  /* which is read while it is sent: */
     bool on_demand; /* no byte of it comes before it is read: not before the head is at an endpoint (S23) */
+    bool deadline_moves; /* with each piece, so that it cannot be told to the endpoint */
     /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
     int (*read)(void *arg, struct b_slice *piece);
     /* Waits until read will not wait (0) or `other` is readable (1), whichever is first, or -(enum http_error). */

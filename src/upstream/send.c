@@ -15,15 +15,20 @@ static int add_deadline(const struct rt_call *call, struct b_text *out) {
                           b_slice(digits, b_format_u64(digits, (uint64_t)left)));
 }
 
+/* Whether the first piece is all of the body. */
+static bool first_is_all(const struct up_exchange *x, const struct http_request *req) {
+    return req->body == HTTP_BODY_LENGTH && x->first.len == req->content_length;
+}
+
 /* The head, with what is left of the deadline as its last field. */
 static int write_head(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
-                      struct b_text *out) {
+                      const struct up_client *client, struct b_text *out) {
     struct b_slice host = req->authority;
     if (!host.len)
         req->authority = x->endpoint->authority;
     int rc = h1_write_request(out, req, 0, b_slice(NULL, 0));
     req->authority = host;
-    if (rc)
+    if (rc || (client->has_body && client->deadline_moves && !first_is_all(x, req)))
         return rc;
     out->len -= 2; /* the empty line, written again behind the deadline */
     rc = add_deadline(call, out);
@@ -156,11 +161,10 @@ __attribute__((noinline)) static int send_with_body(struct up_exchange *x, const
     add(&f, head.ptr, head.len);
     if (x->first.len)
         add_piece(&f, req->body, x->first);
-    bool whole = req->body == HTTP_BODY_LENGTH && x->first.len == req->content_length;
     int rc = flush(x, call, req, &f, *deadline);
     if (rc)
         return rc < 0 ? rc : 0;
-    if (!whole)
+    if (!first_is_all(x, req))
         return send_rest(x, call, req, client, deadline);
     x->request_whole = true;
     return 0;
@@ -170,7 +174,7 @@ int up_send_request(struct up_exchange *x, const struct rt_call *call, struct ht
                     const struct up_client *client, rt_time *deadline) {
     struct b_text head = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
     x->phase = "write";
-    int rc = write_head(x, call, req, &head);
+    int rc = write_head(x, call, req, client, &head);
     if (rc)
         return rc;
     if (client->has_body)

@@ -157,6 +157,7 @@ static const char with_defaults[] =
     "      methods:\n"
     "        - \"GET\"\n"
     "    deadline: 30s\n"
+    "    max_body: 1MiB\n"
     "    use:\n"
     "      - \"m\"\n"
     "      - \"n\"\n"
@@ -165,6 +166,7 @@ static const char with_defaults[] =
     "  - match:\n"
     "      path: \"/b\"\n"
     "    deadline: 30s\n"
+    "    max_body: 1MiB\n"
     "    respond:\n"
     "      status: 200\n"
     "      json: {\"a\": [1, \"1\", null, true, \"x y\", \"${PORT}\", -1.5e3, {}]}\n"
@@ -173,6 +175,7 @@ static const char with_defaults[] =
     "  - match:\n"
     "      path: \"/c\"\n"
     "    deadline: 30s\n"
+    "    max_body: 1MiB\n"
     "    respond:\n"
     "      status: 200\n"
     "      body: \"hi\"\n";

@@ -166,6 +166,8 @@ TEST(units_and_ranges) {
         {UPSTREAM("retry: {attempts: 0}"),
          "w:3:60: \"attempts\" cannot be \"0\": it lies between 1 and 10\n"},
         {UPSTREAM("retry: {attempts: 2.5}"), "w:3:60: \"attempts\" cannot be \"2.5\": give a whole number\n"},
+        {HEAD "limits: {max_body: infinite}" TAIL,
+         "w:3:20: \"max_body\" cannot be \"infinite\": give a size, or unlimited\n"},
         {HEAD "limits: {max_body: 1000}" TAIL,
          "w:3:20: \"max_body\" cannot be \"1000\": a size needs its unit, such as 1000B, 1000KiB or 1000MB\n"},
         {HEAD "limits: {max_header_bytes: 1B}" TAIL,

@@ -31,9 +31,9 @@ static const char config[] = "version: 1\n"
                              "  mark: {headers: {response: {set: {X-A: b}}}}\n"
                              "upstreams: {u: {endpoints: [\"http://127.0.0.1:1\"]}}\n"
                              "routes:\n"
-                             "  - {match: /a, deadline: 2s, use: [mark], respond: {}}\n"
+                             "  - {match: /a, deadline: 2s, max_body: unlimited, use: [mark], respond: {}}\n"
                              "  - {match: /b, use: [mark], proxy: u}\n"
-                             "  - {match: /c, proxy: u}\n";
+                             "  - {match: /c, max_body: 0B, proxy: u}\n";
 
 TEST(global_middleware_is_outermost) {
     struct built b;
@@ -63,7 +63,9 @@ TEST(routes_get_their_limits) {
     REQUIRE(b.snapshot);
     CHECK_INT(b.snapshot->routes[0]->deadline, 2 * RT_S);
     CHECK_INT(b.snapshot->routes[1]->deadline, 30 * RT_S);
+    CHECK_UINT(b.snapshot->routes[0]->max_body, INT64_MAX);
     CHECK_UINT(b.snapshot->routes[1]->max_body, 7 * 1024);
+    CHECK_UINT(b.snapshot->routes[2]->max_body, 0);
     CHECK_UINT(b.snapshot->generation, 1);
     unbuild(&b);
 }

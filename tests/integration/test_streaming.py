@@ -1,0 +1,252 @@
+"""Bodies of any size: they pass as they come, at the pace of the slower side, and take no more memory than small ones."""
+import hashlib
+import os
+import random
+import re
+import threading
+import time
+
+import pytest
+
+from harness import environment, proxy
+from origin import reply
+from test_hostile_clients import head
+from wire import wait_until
+
+MIB = 1024 * 1024
+SIZE = int(os.environ.get("WEIR_STREAM_MIB", "48")) * MIB  # more than all socket buffers on the way hold
+BLOCK = random.Random(5).randbytes(MIB)
+ROOM = 6 * MIB  # what weir may grow by, whatever passes: scratch buffers and stacks that are touched for the first time
+
+
+def blocks(size, chunked=False):
+    for _ in range(size // MIB):
+        if chunked:
+            yield b"%x\r\n" % len(BLOCK)
+        yield BLOCK
+        if chunked:
+            yield b"\r\n"
+    if chunked:
+        yield b"0\r\n\r\n"
+
+
+def digest(size):
+    h = hashlib.sha256()
+    for block in blocks(size):
+        h.update(block)
+    return h.hexdigest()
+
+
+class Counted:
+    """Reads a body of that size from a peer and forgets it, but for its digest."""
+
+    def __init__(self):
+        self.size = 0
+        self.hash = hashlib.sha256()
+
+    def read(self, peer, size):
+        self.add(peer.take(min(size, len(peer.buffer))))
+        while self.size < size:
+            data = peer.sock.recv(min(MIB, size - self.size))
+            if not data:
+                return False
+            self.add(data)
+        return True
+
+    def read_chunks(self, peer):
+        while True:
+            n = int(peer.line("inside a chunk's head"), 16)
+            if n == 0:
+                assert peer.fields() == []
+                return True
+            self.add(peer.exactly(n))
+            assert peer.exactly(2) == b"\r\n"
+
+    def add(self, data):
+        self.size += len(data)
+        self.hash.update(data)
+
+
+def lean(lab, *origins, **more):
+    """weir, with the sanitizer's memory of freed blocks kept small."""
+    options = environment()["ASAN_OPTIONS"] + ":quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
+    config = proxy(*origins)
+    config["routes"][0]["max_body"] = "unlimited"
+    return lab.weir({**config, **more}, env={"ASAN_OPTIONS": options})
+
+
+def peak(weir):
+    """The most memory it has had in use, bytes."""
+    with open(f"/proc/{weir.pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) * 1024
+
+
+@pytest.fixture
+def takes(lab):
+    """An origin that reads a body of SIZE and tells what came; `gate` lets it go on where it is set."""
+    origin = lab.origin()
+    origin.gate = threading.Event()
+    origin.gate.set()
+
+    def on_head(request, peer):
+        body = Counted()
+        peer.seen = lambda data: None  # nothing is recorded
+        if not peer.wait(origin.gate):
+            return True
+        whole = body.read_chunks(peer) if request.header("transfer-encoding") else body.read(peer, int(
+            request.header("content-length")))
+        if whole:
+            peer.send(reply(body=f"{body.size} {body.hash.hexdigest()}".encode(), headers=[("Connection", "close")]))
+        return True
+    origin.on_head = on_head
+    return origin
+
+
+@pytest.fixture
+def gives(lab):
+    """An origin that sends SIZE bytes, in the framing that the target names."""
+    def answer(request, peer):
+        chunked = request.target == "/chunked"
+        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % SIZE
+        if request.target == "/close":
+            framing = b"Connection: close"
+        peer.sent = 0
+        peer.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
+        for block in blocks(SIZE, chunked):
+            if not peer.send(block):
+                break
+            peer.sent += len(block)
+        if request.target == "/close":
+            peer.close()
+    return lab.origin(answer)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_download_in_constant_memory(lab, gives, framing):
+    weir = lean(lab, gives)
+    with weir.connect() as conn:
+        conn.request("HEAD", "/length")
+        conn.head()
+    before = peak(weir)
+    with weir.connect() as conn:
+        conn.request("GET", "/" + framing)
+        response = conn.head()
+        body = Counted()
+        if response.header("content-length"):
+            assert body.read(conn, SIZE)
+        else:
+            body.read_chunks(conn)
+    assert (body.size, body.hash.hexdigest()) == (SIZE, digest(SIZE))
+    assert peak(weir) - before < ROOM
+
+
+def upload(conn, chunked):
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {SIZE}"
+    conn.send(head(framing, start="PUT / HTTP/1.1"))
+    conn.sent = 0
+    for block in blocks(SIZE, chunked):
+        conn.sock.sendall(block)
+        conn.sent += len(block)
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("chunked", [False, True])
+def test_upload_in_constant_memory(lab, takes, chunked):
+    weir = lean(lab, takes)
+    assert weir.request("PUT", "/", body=b"x").status == 200
+    before = peak(weir)
+    with weir.connect() as conn:
+        upload(conn, chunked)
+        assert conn.response().body.decode() == f"{SIZE} {digest(SIZE)}"
+    assert peak(weir) - before < ROOM
+
+
+@pytest.mark.release
+def test_a_slow_reader_holds_the_origin_back(lab, gives):
+    """And costs no memory: what it has not read stays with the origin."""
+    weir = lean(lab, gives)
+    with weir.connect() as conn:
+        conn.request("GET", "/length")
+        assert conn.head().status == 200
+        settle(lambda: gives.peers[0].sent)
+        before = peak(weir)
+        assert gives.peers[0].sent < SIZE
+        body = Counted()
+        assert body.read(conn, SIZE)
+        assert body.hash.hexdigest() == digest(SIZE)
+        assert peak(weir) - before < ROOM
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_slow_origin_holds_the_client_back(lab, takes, chunked):
+    weir = lean(lab, takes)
+    takes.gate.clear()
+    with weir.connect() as conn:
+        thread = threading.Thread(target=upload, args=(conn, chunked), daemon=True)
+        thread.start()
+        wait_until(lambda: getattr(conn, "sent", 0), "the upload has begun")
+        settle(lambda: conn.sent)
+        before = peak(weir)
+        assert conn.sent < SIZE
+        takes.gate.set()
+        thread.join()
+        assert conn.response().body.decode() == f"{SIZE} {digest(SIZE)}"
+        assert peak(weir) - before < ROOM
+
+
+def settle(progress):
+    """Waits until that does not grow any more."""
+    last, since = progress(), time.monotonic()
+    while time.monotonic() - since < 1:
+        time.sleep(0.05)
+        now = progress()
+        if now != last:
+            last, since = now, time.monotonic()
+
+
+# ---- limits ----
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_streams_has_no_total(lab, chunked):
+    """It takes longer than the deadline allows for anything else; between its pieces the deadline holds."""
+    weir = lab.weir(proxy(lab.origin(), deadline="1s"))
+    with weir.connect() as conn:
+        conn.send(head("Transfer-Encoding: chunked" if chunked else "Content-Length: 80", start="POST / HTTP/1.1"))
+        for _ in range(8):
+            time.sleep(0.2)
+            conn.send(b"a\r\n0123456789\r\n" if chunked else b"0123456789")
+        conn.send(b"0\r\n\r\n" if chunked else b"")
+        told = conn.response().json()
+        assert told["length"] == 80
+        assert "x-request-deadline" not in {name.lower() for name, _ in told["headers"]}
+    with weir.connect() as conn:
+        conn.send(head("Content-Length: 80", start="POST / HTTP/1.1") + b"x")
+        assert conn.response().status == 504
+
+
+def test_a_deadline_that_was_told_is_a_total(lab):
+    weir = lab.weir({**proxy(lab.origin()), "trusted_proxies": ["127.0.0.0/8"]})
+    with weir.connect() as conn:
+        conn.send(head("Content-Length: 800", "X-Request-Deadline: 1000", start="POST / HTTP/1.1"))
+        for _ in range(30):
+            time.sleep(0.1)
+            conn.send(b"0123456789")
+        assert conn.response().status == 504
+
+
+def test_a_route_has_a_limit_of_its_own(lab):
+    origin = lab.origin()
+    config = proxy(origin)
+    config["routes"] = [{"match": path, "proxy": "origin", **more} for path, more in (
+        ("/small", {"max_body": "10B"}), ("/large", {"max_body": "3MiB"}), ("/any", {"max_body": "unlimited"}),
+        ("/usual", {}))]
+    weir = lab.weir({**config, "limits": {"max_body": "100B"}})
+    for target, size, status in (("/small", 10, 200), ("/small", 11, 413), ("/usual", 100, 200), ("/usual", 101, 413),
+                                 ("/large", 3 * MIB, 200), ("/large", 3 * MIB + 1, 413), ("/any", 4 * MIB, 200)):
+        assert weir.post(target, b"x" * size).status == status, (target, size)
+        with weir.connect() as conn:
+            conn.send(head("Transfer-Encoding: chunked", start=f"POST {target} HTTP/1.1"))
+            conn.send(b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size))
+            assert conn.response().status == status, (target, size)
