@@ -25,7 +25,7 @@ CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(|;.*)", re.S)
 QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 EXTENSIONS = re.compile(rb"(?:;" + TOKEN + rb"(?:=(?:" + TOKEN + rb"|" + QUOTED + rb"))?)*")
 EXTENSIONS_BWS = re.compile(rb"(?:[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + QUOTED + rb"))?)*")
-HOST = re.compile(rb"[A-Za-z0-9.\-]+(?::(\d+))?")
+HOST = re.compile(rb"[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*\.?(?::(\d+))?")
 HOST_DOUBTFUL = re.compile(rb"(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*(?::\d*)?|\[[0-9A-Za-z:.]+\](?::\d*)?")
 ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -80,6 +80,8 @@ def judge(data):
 
 class Reader:
     """Reads a connection from its first byte. `doubtful` says that a choice was taken."""
+
+    max_body = MAX_BODY
 
     def __init__(self, data, strict):
         self.data = data
@@ -208,9 +210,9 @@ class Reader:
             if len(match[2]) > MAX_EXTENSIONS or extensions > MAX_EXTENSIONS_OF_BODY:
                 raise Refused({"S13": 400})
             total += size
-            if total > MAX_BODY:
+            if total > self.max_body:
                 # it may be told when the size is read, or when that much has come
-                if len(self.data) - at > MAX_BODY or self.doubt():
+                if len(self.data) - at > self.max_body or self.doubt():
                     raise Refused({"limit": 413})
                 raise Incomplete
             if size == 0:
@@ -381,7 +383,7 @@ class Head:
             self.faults["S04"] = 400
         else:
             self.length = int(texts[0])
-            if self.length > MAX_BODY:
+            if self.length > self.reader.max_body:
                 self.faults["limit"] = 413
 
     # ---- the rest ----

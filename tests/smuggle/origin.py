@@ -15,8 +15,9 @@ from dataclasses import dataclass
 REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (/[\x21\x22\x24-\x7e]*|\*) HTTP/1\.1")
 FIELD = re.compile(rb"([!#$%&'*+\-.^`|~0-9A-Za-z]+): ((?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?)")
 LENGTH = re.compile(rb"0|[1-9]\d{0,18}")
+FIELD_OF_OTHERS = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?([\t\x20-\x7e\x80-\xff]*)")
 CHUNK = re.compile(rb"([0-9a-fA-F]+)\r\n")
-OF_THE_MOMENT = re.compile(rb"(X-Forwarded-For: 127\.|X-Request-Deadline: |X-Test: | /c/| /canary/)\d[\d.]*(?=\r\n| )", re.I)
+OF_THE_MOMENT = re.compile(rb"(X-Forwarded-For: 127\.|X-Request-Deadline: |X-Test: | /c/| /canary/)\d[\d.]*(?=\r\n| |$)", re.I)
 HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade", b"expect"}
 ANSWER = re.compile(rb"/answer/(\d+)")
 
@@ -100,24 +101,24 @@ class Peer:
         self.answer(record)
         return True
 
-    @staticmethod
-    def head(raw):
+    def head(self, raw):
         lines = raw.split(b"\r\n")
         line = REQUEST_LINE.fullmatch(lines[0])
         if not line:
             raise ValueError(f"request line {lines[0]!r}")
         fields = []
         for text in lines[1:]:
-            match = FIELD.fullmatch(text)
+            match = (FIELD if self.origin.strict else FIELD_OF_OTHERS).fullmatch(text)
             if not match:
                 raise ValueError(f"field line {text!r}")
             fields.append((match[1].lower(), match[2]))
         names = [name for name, _ in fields]
         for name in (b"host", b"x-forwarded-for"):
-            if names.count(name) != 1:
+            if names.count(name) != 1 and self.origin.strict:
                 raise ValueError(f"{names.count(name)} {name.decode()} fields")
         for name in HOP & set(names):
-            raise ValueError(f"hop-by-hop field {name.decode()}")
+            if self.origin.strict:
+                raise ValueError(f"hop-by-hop field {name.decode()}")
         framing = [(name, value) for name, value in fields if name in (b"content-length", b"transfer-encoding")]
         if len(framing) > 1:
             raise ValueError(f"framed more than once: {framing}")
@@ -133,7 +134,7 @@ class Peer:
                     raise ValueError(f"Content-Length: {value!r}")
                 length = int(value)
         have = dict(fields)
-        return Record(have[b"x-forwarded-for"], line[1], line[2], have[b"host"],
+        return Record(have.get(b"x-forwarded-for", b"-"), line[1], line[2], have.get(b"host", b""),
                       tuple((n, v) for n, v in fields if n.startswith(b"x-t"))), length
 
     def chunks(self, at):
@@ -167,7 +168,7 @@ class Peer:
             answer = self.origin.answers[int(scripted[1])]
             if answer.last:
                 self.poisoned = answer.number
-            self.send(answer.data.replace(b"%SERIAL%", b"%d" % record.serial))
+            self.send(answer.data)
             if answer.close:
                 self.close()
             return
@@ -190,7 +191,8 @@ def describe(record):
 
 
 class Server:
-    def __init__(self, listener, pipe, answers):
+    def __init__(self, listener, pipe, answers, strict):
+        self.strict = strict
         self.selector = selectors.EpollSelector()
         self.listener = listener
         self.pipe = pipe
@@ -218,9 +220,10 @@ class Server:
 
     def keep(self, raw, record):
         """For the differential test: the distinct messages, whoever sent them."""
-        raw = OF_THE_MOMENT.sub(rb"\g<1>1.1.1", raw)
+        head, end, body = raw.partition(b"\r\n\r\n")
+        raw = OF_THE_MOMENT.sub(rb"\g<1>1.1.1", head) + end + body
         if raw not in self.kept:
-            self.kept[raw] = (record.method, record.target, len(record.body))
+            self.kept[raw] = (record.method, raw.split(b" ", 2)[1], record.body)
 
     def asked(self):
         """The driver wants what is there; first everything that has arrived is read."""
@@ -245,14 +248,14 @@ class Server:
 
 
 class Origin:
-    """Starts the process; the parent's side."""
+    """Starts the process; the parent's side. Not strict, it stands behind other servers than weir."""
 
-    def __init__(self, answers=()):
+    def __init__(self, answers=(), strict=True):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self.listener.getsockname()[1]
         context = multiprocessing.get_context("fork")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=lambda: Server(self.listener, theirs, answers).run(), daemon=True)
+        self.process = context.Process(target=lambda: Server(self.listener, theirs, answers, strict).run(), daemon=True)
         self.process.start()
         self.listener.close()
 

@@ -13,13 +13,15 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+import answers  # noqa: E402
 import cases  # noqa: E402
 import client  # noqa: E402
 import gate  # noqa: E402
 import oracle  # noqa: E402
 import origin  # noqa: E402
+import peers  # noqa: E402
 
-SHOWN = 20  # failures that are told in full
+SHOWN = 10  # failures of a phase that are told in full
 IN_PIECES_MAX = 2048  # longer messages are not taken apart
 COLLECT_EVERY = 20000
 
@@ -28,13 +30,15 @@ class Report:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        self.shown = collections.Counter()
 
     def good(self, count=1):
         self.passed += count
 
     def bad(self, phase, what, run=None, expected=None, got=None):
         self.failed += 1
-        if self.failed > SHOWN:
+        self.shown[phase] += 1
+        if self.shown[phase] > SHOWN:
             return
         print(f"FAIL {phase}: {what}")
         if run:
@@ -184,6 +188,41 @@ def play(phase, binary, runs, report, pieces=False):
     return kept
 
 
+def play_answers(binary, number, report):
+    """The other direction: answers of the origin."""
+    begin = time.monotonic()
+    before = report.passed, report.failed
+    all_answers = answers.all_answers()
+    recorder = origin.Origin(all_answers)
+    weir = gate.Gate(binary, recorder.port, workers=2)
+    try:
+        statuses = answers.play(weir.port, all_answers if number is None else [all_answers[number]], report)
+        records, violations = recorder.collect()
+        for what, data in violations:
+            report.bad("answers", f"the origin got {what}", got=data[:2000])
+        for target, count in collections.Counter(record.target for record in records).items():
+            if count != 1:
+                report.bad("answers", f"the origin got {target.decode()} {count} times")
+        if not all(record.whole for record in records):
+            report.bad("answers", "the origin got half a request")
+        counted = collections.Counter()
+        for name, labels, value in weir.metrics():
+            if name == "http_server_request_duration_seconds_count":
+                status = labels["http_response_status_code"]
+                counted[int(status) if status.isdigit() else status] += int(value)
+        odd = sum(statuses.pop(status, 0) for status in list(statuses) if status >= 600)
+        if counted != collections.Counter(statuses | ({"other": odd} if odd else {})):
+            report.bad("answers", f"weir has counted {dict(counted)}, the client {statuses}")
+    finally:
+        complaint = weir.stop()
+        recorder.stop()
+    if complaint:
+        report.bad("answers", complaint)
+    print(f"answers: {report.passed - before[0]} passed, {report.failed - before[1]} failed, "
+          f"{dict(sorted(statuses.items()))}, {time.monotonic() - begin:.1f} s")
+    sys.stdout.flush()
+
+
 def in_order(driver):
     done, driver.done = driver.done, []
     return done
@@ -201,7 +240,9 @@ def sample(all_cases, count):
     for name, members in sorted(families.items()):
         share = count // 3 if name == "matrix" else (count - count // 3) // (len(families) - 1)
         picked += random.Random(name).sample(members, min(share, len(members)))
-    return picked
+    taken = {case.number for case in picked}
+    rest = [case for case in fit if case.number not in taken]
+    return picked + random.Random(0).sample(rest, count - len(picked))
 
 
 def number_or_all(text):
@@ -214,10 +255,13 @@ def main():
     parser.add_argument("--case", type=int, help="only this one, in one write, in bytes, and in every split")
     parser.add_argument("--bytes", type=number_or_all, default=2000, help="so many cases are written a byte at a time")
     parser.add_argument("--splits", type=number_or_all, default=100, help="so many are cut in two at every place")
-    parser.add_argument("--only", help="one phase: plain, bytes, splits")
+    parser.add_argument("--only", help="one phase: plain, bytes, splits, peers (with plain), answers")
+    parser.add_argument("--answer", type=int, help="only this answer of the origin")
     args = parser.parse_args()
     report = Report()
     all_cases = list(cases.all_cases())
+    if args.answer is not None:
+        args.only = "answers"
     if args.case is not None:
         all_cases = [all_cases[args.case]]
     print(f"smuggle: {len(all_cases)} cases")
@@ -225,15 +269,20 @@ def main():
 
     def wanted(phase):
         return args.only in (None, phase)
-    if wanted("plain"):
-        play("plain", args.weir, (client.make_run(c) for c in all_cases), report)
+    kept = {}
+    if wanted("plain") or wanted("peers"):
+        kept |= play("plain", args.weir, (client.make_run(c) for c in all_cases), report)
     if wanted("bytes"):
         picked = sample(all_cases, args.bytes)
-        play("bytes", args.weir, (client.make_run(c, "bytes") for c in picked), report, pieces=True)
+        kept |= play("bytes", args.weir, (client.make_run(c, "bytes") for c in picked), report, pieces=True)
     if wanted("splits"):
         picked = sample(all_cases, args.splits)
-        play("splits", args.weir, (client.make_run(c, at) for c in picked
+        kept |= play("splits", args.weir, (client.make_run(c, at) for c in picked
                                    for at in range(1, len(client.make_run(c).data))), report, pieces=True)
+    if wanted("peers"):
+        peers.play(kept, report)
+    if wanted("answers") and args.case is None:
+        play_answers(args.weir, args.answer, report)
     print(f"smuggle: {report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 
