@@ -6,6 +6,7 @@ function(weir_test_program name folder) # SOURCE ...
     add_executable(${name} ${ARGN})
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit ${CMAKE_SOURCE_DIR}/tests/sim)
     target_compile_options(${name} PRIVATE ${WEIR_MAP}=${CMAKE_BINARY_DIR}/include/=include/)
+    target_link_options(${name} PRIVATE -fno-lto)
     if(folder IN_LIST WEIR_LAYERS)
         weir_use_layers(${name} ${folder})
     endif()

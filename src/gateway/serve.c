@@ -92,7 +92,8 @@ static int keep_head(struct exchange *ex, struct b_slice head) {
         at[i].name = moved(at[i].name, head, copy.ptr);
         at[i].value = moved(at[i].value, head, copy.ptr);
     }
-    r->fields = (struct http_fields){.at = at, .count = r->fields.count, .cap = cap};
+    r->fields.at = at;
+    r->fields.cap = cap;
     struct b_slice *slices[] = {&r->method_text, &r->target, &r->authority, &r->path, &r->query};
     for (unsigned i = 0; i < sizeof slices / sizeof slices[0]; i++)
         slices[i]->ptr = moved(slices[i]->ptr, head, copy.ptr);

@@ -107,17 +107,18 @@ static int forwarded_for(struct exchange *ex, struct http_fields *f) {
     return http_fields_set_id(a, f, HTTP_FIELD_X_FORWARDED_FOR, b_text_slice(&all));
 }
 
+/* What a client says about where it comes from. */
+static const uint64_t claims =
+    HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_FOR) | HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_HOST) |
+    HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_PROTO) | HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_PORT) |
+    HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_ANY) | HTTP_ID_BIT(HTTP_FIELD_FORWARDED) |
+    HTTP_ID_BIT(HTTP_FIELD_X_REAL_IP);
+
 static int forwarded(struct exchange *ex, struct http_request *r) {
     struct http_fields *f = &r->fields;
     struct b_arena *a = &ex->call.arena;
-    if (!gw_peer_trusted(ex)) {
-        static const uint8_t claims[] = {HTTP_FIELD_X_FORWARDED_FOR,   HTTP_FIELD_X_FORWARDED_HOST,
-                                         HTTP_FIELD_X_FORWARDED_PROTO, HTTP_FIELD_X_FORWARDED_PORT,
-                                         HTTP_FIELD_X_FORWARDED_ANY,   HTTP_FIELD_FORWARDED,
-                                         HTTP_FIELD_X_REAL_IP};
-        for (unsigned i = 0; i < sizeof claims; i++)
-            http_fields_remove(f, claims[i]);
-    }
+    if (!gw_peer_trusted(ex))
+        http_fields_remove_set(f, claims);
     int rc = forwarded_for(ex, f);
     if (rc == 0 && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_PROTO))
         rc = http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_PROTO, B_LIT("http"));
@@ -130,8 +131,9 @@ static __attribute__((noinline)) int prepare(struct exchange *ex, const struct p
                                              struct http_request *out) {
     *out = ex->req; /* the list of fields is shared: nobody else needs it from here on */
     http_fields_strip_hop(&out->fields);
-    http_fields_remove(&out->fields, HTTP_FIELD_EXPECT); /* weir invites the body itself (S23) */
-    http_fields_remove(&out->fields, HTTP_FIELD_X_REQUEST_DEADLINE);
+    /* weir invites the body itself (S23), and says what is left of its own deadline */
+    http_fields_remove_set(&out->fields,
+                           HTTP_ID_BIT(HTTP_FIELD_EXPECT) | HTTP_ID_BIT(HTTP_FIELD_X_REQUEST_DEADLINE));
     out->path = stripped(out->path, s->strip_prefix);
     int rc = forwarded(ex, out);
     ex->req.fields = out->fields;

@@ -111,6 +111,8 @@ const struct http_field_info *http_field_info(enum http_field_id id) {
 struct http_field *http_fields_next(const struct http_fields *fs, enum http_field_id id,
                                     const struct http_field *after) {
     struct http_field *f = after ? fs->at + (after - fs->at) + 1 : fs->at;
+    if (fs->absent & HTTP_ID_BIT(id))
+        return NULL;
     for (; f < fs->at + fs->count; f++)
         if (f->id == id)
             return f;
@@ -174,18 +176,20 @@ static int grow(struct b_arena *arena, struct http_fields *fs) {
     return 0;
 }
 
-static int check(struct b_slice name, struct b_slice value) {
-    if (!http_is_token(name) || name.len > UINT16_MAX || value.len > UINT32_MAX)
-        return -EINVAL;
-    return value.len == 0 || http_scan_value(value.ptr, value.ptr + value.len) == value.ptr + value.len
-               ? 0
-               : -EINVAL;
+static bool name_ok(struct b_slice name) {
+    return http_is_token(name) && name.len <= UINT16_MAX;
+}
+
+static bool value_ok(struct b_slice value) {
+    return value.len == 0 || (value.len <= UINT32_MAX &&
+                              http_scan_value(value.ptr, value.ptr + value.len) == value.ptr + value.len);
 }
 
 static int append(struct b_arena *arena, struct http_fields *fs, enum http_field_id id, struct b_slice name,
                   struct b_slice value) {
     if (fs->count == fs->cap && grow(arena, fs) < 0)
         return -ENOMEM;
+    fs->absent &= ~HTTP_ID_BIT(id);
     fs->at[fs->count++] = (struct http_field){
         .name = name.ptr,
         .value = value.ptr,
@@ -200,8 +204,9 @@ static int append(struct b_arena *arena, struct http_fields *fs, enum http_field
 int http_fields_add(struct b_arena *arena, struct http_fields *fs, struct b_slice name,
                     struct b_slice value) {
     value = b_slice_trim(value);
-    int r = check(name, value);
-    return r < 0 ? r : append(arena, fs, http_field_id(name), name, value);
+    if (!name_ok(name) || !value_ok(value))
+        return -EINVAL;
+    return append(arena, fs, http_field_id(name), name, value);
 }
 
 static struct b_slice name_of_id(enum http_field_id id) {
@@ -211,7 +216,11 @@ static struct b_slice name_of_id(enum http_field_id id) {
 
 int http_fields_add_id(struct b_arena *arena, struct http_fields *fs, enum http_field_id id,
                        struct b_slice value) {
-    return http_fields_add(arena, fs, name_of_id(id), value);
+    struct b_slice name = name_of_id(id);
+    value = b_slice_trim(value);
+    if (!name.len || !value_ok(value))
+        return -EINVAL;
+    return append(arena, fs, id, name, value);
 }
 
 int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slice name,
@@ -220,7 +229,7 @@ int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slic
     value = b_slice_trim(value);
     if (!old)
         return http_fields_add(arena, fs, name, value);
-    if (check(name, value) < 0)
+    if (!name_ok(name) || !value_ok(value))
         return -EINVAL;
     /* the room of the one that goes is the room for the one that comes */
     enum http_field_id id = (enum http_field_id)old->id;
@@ -230,17 +239,26 @@ int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slic
 
 int http_fields_set_id(struct b_arena *arena, struct http_fields *fs, enum http_field_id id,
                        struct b_slice value) {
+    if (fs->absent & HTTP_ID_BIT(id))
+        return http_fields_add_id(arena, fs, id, value);
     return http_fields_set(arena, fs, name_of_id(id), value);
 }
 
-unsigned http_fields_remove(struct http_fields *fs, enum http_field_id id) {
+unsigned http_fields_remove_set(struct http_fields *fs, uint64_t ids) {
     unsigned kept = 0;
+    if ((fs->absent & ids) == ids)
+        return 0;
     for (unsigned i = 0; i < fs->count; i++)
-        if (fs->at[i].id != id)
+        if (!(HTTP_ID_BIT(fs->at[i].id) & ids))
             fs->at[kept++] = fs->at[i];
     unsigned removed = fs->count - kept;
     fs->count = (uint16_t)kept;
+    fs->absent |= ids;
     return removed;
+}
+
+unsigned http_fields_remove(struct http_fields *fs, enum http_field_id id) {
+    return http_fields_remove_set(fs, HTTP_ID_BIT(id));
 }
 
 unsigned http_fields_remove_name(struct http_fields *fs, struct b_slice name) {
@@ -263,7 +281,15 @@ static void nominate(struct http_fields *fs, struct b_slice name) {
             fs->at[i].flags |= HTTP_F_HOP;
 }
 
+#define HTTP_FIELD(id, name, flags) | ((flags)&HOP ? HTTP_ID_BIT(HTTP_FIELD_##id) : 0)
+static const uint64_t hop = 0
+#include "http/fields.def"
+    ;
+#undef HTTP_FIELD
+
 void http_fields_strip_hop(struct http_fields *fs) {
+    if ((fs->absent & hop) == hop)
+        return;
     for (const struct http_field *f = NULL; (f = http_fields_next(fs, HTTP_FIELD_CONNECTION, f));) {
         struct b_slice rest = http_field_value(f), element;
         while (http_list_next(&rest, &element))

@@ -21,7 +21,12 @@ enum http_field_flag {
     HTTP_F_SINGLETON = 4,     /* repeated in a request: 400 (P08) */
     HTTP_F_NEVER_TRAILER = 8, /* dropped from a trailer section, whatever a route allows (S15) */
     HTTP_F_OWNED = 16,        /* a Connection field cannot have it removed (P05) */
+    /* Not of the table: name and value stand in the line they were parsed from, which is `name: value CRLF` to the byte.
+     * A serialiser may copy such lines as they are, several at once. */
+    HTTP_F_LINE = 32,
 };
+
+#define HTTP_ID_BIT(id) ((uint64_t)1 << (id))
 
 struct http_field {
     const char *name, *value; /* not owned; value has no spaces or tabs around it */
@@ -34,6 +39,8 @@ struct http_field {
 struct http_fields {
     struct http_field *at; /* the caller's array, or the arena's once it grew */
     uint16_t count, cap;
+    uint64_t
+        absent; /* ids of which no field is there; a bit of 0 says nothing. Saves the search for most of them */
 };
 
 struct http_field_info {
@@ -89,6 +96,8 @@ int http_fields_set_id(struct b_arena *arena, struct http_fields *fs, enum http_
  * list that were handed out before move. */
 unsigned http_fields_remove(struct http_fields *fs, enum http_field_id id);
 unsigned http_fields_remove_name(struct http_fields *fs, struct b_slice name);
+/* Removes all fields whose id is in the set (HTTP_ID_BIT). */
+unsigned http_fields_remove_set(struct http_fields *fs, uint64_t ids);
 
 /* Removes the hop-by-hop fields, and those that a Connection field names unless they are HTTP_F_OWNED (P05).
  * Call it before weir adds fields of its own; read Connection, Upgrade and TE before. */

@@ -42,17 +42,18 @@ static const char *rare_name(struct h1_block *b, const char *name, const char *a
     return at;
 }
 
-static inline void append(struct h1_block *b, struct b_slice name, struct b_slice value) {
+/* `flags` beside those of the table. */
+static inline void append(struct h1_block *b, struct b_slice name, struct b_slice value, unsigned flags) {
     enum http_field_id id = http_field_id(name);
-    b->twice |= b->seen & H1_ID_BIT(id);
-    b->seen |= H1_ID_BIT(id);
+    b->twice |= b->seen & HTTP_ID_BIT(id);
+    b->seen |= HTTP_ID_BIT(id);
     b->at[b->count++] = (struct http_field){
         .name = name.ptr,
         .value = value.ptr,
         .value_len = (uint32_t)value.len,
         .name_len = (uint16_t)name.len,
         .id = (uint8_t)id,
-        .flags = http_field_info(id)->flags,
+        .flags = (uint8_t)(http_field_info(id)->flags | flags),
     };
 }
 
@@ -70,7 +71,7 @@ static const char *take_field(struct h1_block *b, const char *line, const char *
         return h1_fail(b, HTTP_E_HEADER_TOO_LARGE);
     for (at++; at < end && (*at == ' ' || *at == '\t'); at++) {
     }
-    const char *value = at;
+    const char *value = at, *colon = name.ptr + name.len;
     at = http_scan_value(at, end);
     if (at == end)
         return NULL;
@@ -80,7 +81,8 @@ static const char *take_field(struct h1_block *b, const char *line, const char *
         return NULL;
     while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
         value_end--;
-    append(b, name, b_slice(value, (size_t)(value_end - value)));
+    bool canonical = value == colon + 2 && colon[1] == ' ' && at == value_end + 2;
+    append(b, name, b_slice(value, (size_t)(value_end - value)), canonical ? HTTP_F_LINE : 0);
     return at;
 }
 

@@ -57,7 +57,7 @@ enum http_error h1_content_length(const struct h1_block *b, uint64_t *length) {
     struct http_fields fs = h1_block_fields(b, b->count);
     const struct http_field *f = http_fields_find(&fs, HTTP_FIELD_CONTENT_LENGTH);
     struct b_slice value = http_field_value(f);
-    if (b->twice & H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH) || b_slice_find(value, ',') < value.len)
+    if (b->twice & HTTP_ID_BIT(HTTP_FIELD_CONTENT_LENGTH) || b_slice_find(value, ',') < value.len)
         return several_lengths(b, &fs, length);
     return has_tab_around(f, b->allow) ? HTTP_E_DISGUISED_FRAMING : parse_length(value, b->allow, length);
 }
@@ -85,7 +85,8 @@ enum http_error h1_transfer_encoding(const struct h1_block *b) {
     struct http_fields fs = h1_block_fields(b, b->count);
     const struct http_field *f = http_fields_find(&fs, HTTP_FIELD_TRANSFER_ENCODING);
     struct b_slice rest = http_field_value(f), coding;
-    if (b->twice & H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING) || rest.len == 0 || rest.ptr[rest.len - 1] == ',')
+    if (b->twice & HTTP_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING) || rest.len == 0 ||
+        rest.ptr[rest.len - 1] == ',')
         return HTTP_E_BAD_TRANSFER_ENCODING;
     if (has_tab_around(f, b->allow))
         return HTTP_E_DISGUISED_FRAMING;
@@ -108,7 +109,7 @@ enum http_error h1_connection(const struct h1_block *b, struct h1_connection *ou
     struct http_fields fs = h1_block_fields(b, b->count);
     unsigned options = 0;
     *out = (struct h1_connection){0};
-    if (!(b->seen & H1_ID_BIT(HTTP_FIELD_CONNECTION)))
+    if (!(b->seen & HTTP_ID_BIT(HTTP_FIELD_CONNECTION)))
         return HTTP_OK;
     for (const struct http_field *f = NULL; (f = http_fields_next(&fs, HTTP_FIELD_CONNECTION, f));) {
         struct b_slice rest = http_field_value(f), option;

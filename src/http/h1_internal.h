@@ -8,8 +8,6 @@
  * anyone. */
 #define H1_ALLOW_ANY_UNDERSCORE 0x80000000u
 
-#define H1_ID_BIT(id) ((uint64_t)1 << (id))
-
 /* The field lines of one head while they are read. */
 struct h1_block {
     struct http_field *at;
@@ -37,7 +35,10 @@ static inline struct h1_block h1_block(struct http_field *fields, unsigned cap,
 }
 
 static inline struct http_fields h1_block_fields(const struct h1_block *b, unsigned cap) {
-    return (struct http_fields){.at = b->at, .count = (uint16_t)b->count, .cap = (uint16_t)cap};
+    return (struct http_fields){.at = b->at,
+                                .count = (uint16_t)b->count,
+                                .cap = (uint16_t)cap,
+                                .absent = ~b->seen};
 }
 
 /* Past the line end at `at`. NULL when it is not whole (b->error stays HTTP_OK) or wrong. */

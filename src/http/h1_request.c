@@ -113,7 +113,7 @@ static const char *take_request_line(struct parse *p, const char *at) {
     return at ? take_version(p, at) : NULL;
 }
 
-#define HTTP_FIELD(id, name, flags) | ((flags)&SINGLETON ? H1_ID_BIT(HTTP_FIELD_##id) : 0)
+#define HTTP_FIELD(id, name, flags) | ((flags)&SINGLETON ? HTTP_ID_BIT(HTTP_FIELD_##id) : 0)
 enum { HOP = HTTP_F_HOP, FRAMING = HTTP_F_FRAMING, SINGLETON = HTTP_F_SINGLETON };
 enum { NEVER_TRAILER = HTTP_F_NEVER_TRAILER, OWNED = HTTP_F_OWNED };
 static const uint64_t singletons = 0
@@ -122,12 +122,12 @@ static const uint64_t singletons = 0
 #undef HTTP_FIELD
 
 static const uint64_t framing =
-    H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH) | H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING);
+    HTTP_ID_BIT(HTTP_FIELD_CONTENT_LENGTH) | HTTP_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING);
 
 /* P08. The framing fields have errors of their own. */
 static enum http_error check_repeated(const struct h1_block *b) {
     uint64_t twice = b->twice & singletons & ~framing;
-    if (twice & H1_ID_BIT(HTTP_FIELD_HOST))
+    if (twice & HTTP_ID_BIT(HTTP_FIELD_HOST))
         return HTTP_E_DUPLICATE_HOST;
     return twice ? HTTP_E_DUPLICATE_FIELD : HTTP_OK;
 }
@@ -139,8 +139,8 @@ static bool method_without_body(enum http_method m) {
 /* The body's kind and length. */
 static enum http_error decide_body(const struct h1_block *b, struct http_request *r) {
     enum http_error error = HTTP_OK;
-    bool chunked = b->seen & H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING);
-    bool length = b->seen & H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH);
+    bool chunked = b->seen & HTTP_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING);
+    bool length = b->seen & HTTP_ID_BIT(HTTP_FIELD_CONTENT_LENGTH);
     if (!(b->seen & framing))
         return HTTP_OK;
     if (chunked && length)
@@ -170,8 +170,8 @@ static enum http_error decide_connection(const struct h1_block *b, struct http_r
     if (error)
         return error;
     r->keep_alive = !connection.close && (r->minor == 1 || connection.keep_alive);
-    r->upgrade = connection.upgrade && r->minor == 1 && b->seen & H1_ID_BIT(HTTP_FIELD_UPGRADE);
-    if (!(b->seen & H1_ID_BIT(HTTP_FIELD_EXPECT)))
+    r->upgrade = connection.upgrade && r->minor == 1 && b->seen & HTTP_ID_BIT(HTTP_FIELD_UPGRADE);
+    if (!(b->seen & HTTP_ID_BIT(HTTP_FIELD_EXPECT)))
         return HTTP_OK;
     if (!b_slice_ieq(http_fields_value(&r->fields, HTTP_FIELD_EXPECT), B_LIT("100-continue")))
         return HTTP_E_BAD_EXPECTATION;
@@ -227,7 +227,7 @@ static bool authority_ok(struct http_request *r, uint32_t allow) {
 /* The target's form (RFC 9112 section 3.2) and the authority. */
 static enum http_error decide_target(const struct h1_block *b, struct http_request *r) {
     struct http_field *host =
-        b->seen & H1_ID_BIT(HTTP_FIELD_HOST) ? http_fields_find(&r->fields, HTTP_FIELD_HOST) : NULL;
+        b->seen & HTTP_ID_BIT(HTTP_FIELD_HOST) ? http_fields_find(&r->fields, HTTP_FIELD_HOST) : NULL;
     if (!host && r->minor == 1)
         return HTTP_E_MISSING_HOST;
     if (host) {

@@ -50,8 +50,8 @@ static bool without_body(unsigned status) {
 static enum http_error decide_body(const struct h1_block *b, enum http_method method,
                                    struct http_response *r) {
     enum http_error error = HTTP_OK;
-    bool chunked = b->seen & H1_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING);
-    bool length = b->seen & H1_ID_BIT(HTTP_FIELD_CONTENT_LENGTH);
+    bool chunked = b->seen & HTTP_ID_BIT(HTTP_FIELD_TRANSFER_ENCODING);
+    bool length = b->seen & HTTP_ID_BIT(HTTP_FIELD_CONTENT_LENGTH);
     if (chunked && length)
         return HTTP_E_CL_AND_TE;
     if (chunked && r->minor == 0)

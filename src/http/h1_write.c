@@ -46,10 +46,33 @@ static void add_field(struct writer *w, struct b_slice name, struct b_slice valu
         fail_bad(w);
 }
 
+/* Whether the field is one that is passed on. */
+static bool passes(const struct http_field *f) {
+    return !(f->flags & (HTTP_F_HOP | HTTP_F_FRAMING)) && f->id != HTTP_FIELD_HOST;
+}
+
+/* Received lines that stood in a row are copied as one piece: they are to the byte what would be written, and the parser
+ * has checked them. Gives the field after them. */
+static const struct http_field *add_lines(struct writer *w, const struct http_field *f,
+                                          const struct http_field *end) {
+    const char *from = f->name, *to = f->value + f->value_len + 2;
+    while (++f < end && f->flags & HTTP_F_LINE && f->name == to && passes(f))
+        to = f->value + f->value_len + 2;
+    b_text_add(w->out, from, (size_t)(to - from));
+    return f;
+}
+
 static void add_fields(struct writer *w, const struct http_fields *fs) {
-    for (const struct http_field *f = fs->at; f < fs->at + fs->count; f++)
-        if (!(f->flags & (HTTP_F_HOP | HTTP_F_FRAMING)) && f->id != HTTP_FIELD_HOST)
+    const struct http_field *end = fs->at + fs->count;
+    for (const struct http_field *f = fs->at; f < end;) {
+        if (passes(f) && f->flags & HTTP_F_LINE) {
+            f = add_lines(w, f, end);
+            continue;
+        }
+        if (passes(f))
             add_field(w, http_field_name(f), http_field_value(f));
+        f++;
+    }
 }
 
 static void add_length(struct writer *w, uint64_t n) {

@@ -39,14 +39,36 @@ static inline __m128i http_plain_name16(__m128i v) {
     return _mm_or_si128(_mm_or_si128(letter, digit), _mm_cmpeq_epi8(v, _mm_set1_epi8('-')));
 }
 
-#define HTTP_SCAN16(p, end, bad)                           \
+/* The n < 16 bytes at p, zeros behind them. Reads overlap where n is no power of two, and stay within the n. */
+static inline __m128i http_load_tail(const char *p, size_t n) {
+    uint64_t low = 0, high = 0;
+    uint32_t a, b;
+    if (n >= 8) {
+        memcpy(&low, p, 8);
+        memcpy(&high, p + n - 8, 8);
+        high = n == 8 ? 0 : high >> 8 * (16 - n);
+    } else if (n >= 4) {
+        memcpy(&a, p, 4);
+        memcpy(&b, p + n - 4, 4);
+        low = a | (uint64_t)b << 8 * (n - 4);
+    } else {
+        for (size_t i = n; i-- > 0;)
+            low = low << 8 | (unsigned char)p[i];
+    }
+    return _mm_set_epi64x((int64_t)high, (int64_t)low);
+}
+
+/* `bad` tells of the bytes v which of them do not belong (0xff each). */
+#define HTTP_SCAN(p, end, v, bad)                          \
+    __m128i v;                                             \
     for (; (size_t)((end) - (p)) >= 16; (p) += 16) {       \
+        v = http_load16(p);                                \
         unsigned mask_ = (unsigned)_mm_movemask_epi8(bad); \
         if (mask_)                                         \
             return (p) + __builtin_ctz(mask_);             \
-    }
-#else
-#define HTTP_SCAN16(p, end, bad)
+    }                                                      \
+    v = http_load_tail(p, (size_t)((end) - (p)));          \
+    return (p) + __builtin_ctz((unsigned)_mm_movemask_epi8(bad) | 1u << ((end) - (p)));
 #endif
 
 static inline bool http_value_byte(char c) {
@@ -59,38 +81,29 @@ static inline bool http_target_byte(char c) {
 
 /* Over the bytes of a field value. */
 static inline const char *http_scan_value(const char *p, const char *end) {
-    HTTP_SCAN16(p, end, http_not_value16(http_load16(p)))
+#ifdef __SSE2__
+    HTTP_SCAN(p, end, v, http_not_value16(v))
+#else
     while (p < end && http_value_byte(*p))
         p++;
     return p;
+#endif
 }
 
-/* Copies n bytes and tells whether all of them may stand in a field value. Lengths that are no multiple of a
- * step are covered by a last step that overlaps the one before. */
+/* Copies n bytes and tells whether all of them may stand in a field value. A length that is no multiple of 16 is covered
+ * by a last step that overlaps the one before. */
 #ifdef __SSE2__
 static inline bool http_copy_value(char *to, const char *from, size_t n) {
     __m128i bad = _mm_setzero_si128();
-    if (n >= 16) {
-        size_t i = 0;
-        do {
-            __m128i v = http_load16(from + i);
-            _mm_storeu_si128((__m128i *)(void *)(to + i), v);
-            bad = _mm_or_si128(bad, http_not_value16(v));
-            i = i + 32 <= n ? i + 16 : i + 16 < n ? n - 16 : n;
-        } while (i < n);
-    } else if (n >= 8) {
-        __m128i a = _mm_loadl_epi64((const __m128i *)(const void *)from);
-        __m128i b = _mm_loadl_epi64((const __m128i *)(const void *)(from + n - 8));
-        _mm_storel_epi64((__m128i *)(void *)to, a);
-        _mm_storel_epi64((__m128i *)(void *)(to + n - 8), b);
-        bad = http_not_value16(_mm_unpacklo_epi64(a, b));
-    } else {
-        bool ok = true;
-        for (size_t i = 0; i < n; i++) {
-            to[i] = from[i];
-            ok &= http_value_byte(from[i]);
-        }
-        return ok;
+    if (n < 16) {
+        memcpy(to, from, n);
+        bad = http_not_value16(http_load_tail(from, n));
+        return (_mm_movemask_epi8(bad) & ((1 << n) - 1)) == 0;
+    }
+    for (size_t i = 0; i < n; i = i + 32 <= n ? i + 16 : i + 16 < n ? n - 16 : n) {
+        __m128i v = http_load16(from + i);
+        _mm_storeu_si128((__m128i *)(void *)(to + i), v);
+        bad = _mm_or_si128(bad, http_not_value16(v));
     }
     return _mm_movemask_epi8(bad) == 0;
 }
@@ -104,18 +117,24 @@ static inline bool http_copy_value(char *to, const char *from, size_t n) {
 
 /* Over the bytes of a request target. */
 static inline const char *http_scan_target(const char *p, const char *end) {
-    HTTP_SCAN16(p, end, http_not_target16(http_load16(p)))
+#ifdef __SSE2__
+    HTTP_SCAN(p, end, v, http_not_target16(v))
+#else
     while (p < end && http_target_byte(*p))
         p++;
     return p;
+#endif
 }
 
 /* Over letters, digits and '-'; what stops it may still be a rarer tchar. */
 static inline const char *http_scan_name(const char *p, const char *end) {
-    HTTP_SCAN16(p, end, _mm_cmpeq_epi8(http_plain_name16(http_load16(p)), _mm_setzero_si128()))
+#ifdef __SSE2__
+    HTTP_SCAN(p, end, v, _mm_cmpeq_epi8(http_plain_name16(v), _mm_setzero_si128()))
+#else
     while (p < end && (b_is_digit(*p) || *p == '-' || (b_lower(*p) >= 'a' && b_lower(*p) <= 'z')))
         p++;
     return p;
+#endif
 }
 
 #endif

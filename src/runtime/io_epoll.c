@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "runtime/io_ready.h"
@@ -184,6 +185,19 @@ static int epoll_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_t
     return rc;
 }
 
+/* The C library's recv and send are points of cancellation, at some 40 instructions each; no thread of weir is ever
+ * cancelled. */
+static ssize_t sys_receive(int fd, void *buf, size_t len) {
+    return syscall(SYS_recvfrom, fd, buf, len, 0, NULL, NULL);
+}
+
+static ssize_t sys_send(int fd, struct iovec *iov, int count) {
+    if (count == 1)
+        return syscall(SYS_sendto, fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL, NULL, 0);
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    return syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
+}
+
 static ssize_t epoll_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline) {
     for (;;) {
         if (!(s->flags & RT_STREAM_READABLE)) {
@@ -192,7 +206,7 @@ static ssize_t epoll_receive(struct rt_stream *s, void *buf, size_t len, rt_time
                 return rc;
             continue;
         }
-        ssize_t n = recv(s->fd, buf, len, 0);
+        ssize_t n = sys_receive(s->fd, buf, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
@@ -219,9 +233,7 @@ static ssize_t epoll_send(struct rt_stream *s, struct iovec *iov, int count, rt_
                 return rc == -EAGAIN && all ? all : rc;
             continue;
         }
-        struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)count};
-        ssize_t n = count == 1 ? send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-                               : sendmsg(s->fd, &m, MSG_NOSIGNAL);
+        ssize_t n = sys_send(s->fd, iov, count);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
