@@ -18,5 +18,9 @@ int main(int argc, char **argv) {
         cli_write_help(&help, args.verb);
         return cli_print(&help);
     }
-    return args.verb->run(&args);
+    rc = args.verb->run(&args);
+    if (b_alloc_calls()) /* with WEIR_FAIL_ALLOC: a test must see that its fault happened */
+        fprintf(stderr, "weir: allocations: %llu, made to fail: %llu\n", (unsigned long long)b_alloc_calls(),
+                (unsigned long long)b_alloc_failures());
+    return rc;
 }

@@ -8,6 +8,8 @@
 #include "runtime/fiber.h"
 #include "runtime/io.h"
 
+#define RETRY (100 * RT_MS)
+
 static int fd = -1;
 static sigset_t before;
 
@@ -39,11 +41,13 @@ int rt_signal_wait(rt_time deadline) {
         ssize_t n = read(fd, &info, sizeof info);
         if (n == (ssize_t)sizeof info)
             return (int)info.ssi_signo;
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return -errno;
         int rc = rt_wait_fd(fd, RT_READ, deadline);
-        if (rc < 0)
+        if (rc == -ETIMEDOUT || rc == -ECANCELED)
             return rc;
+        /* the kernel's memory may be short for a moment (ENOMEM, ENOSPC); a process that nobody can stop any more, or
+         * that stops because of it, would be worse than one that hears a little later */
+        if (rc < 0 && rt_sleep_until(rt_earlier(deadline, rt_after(rt_now(), RETRY))) != 0)
+            return -ECANCELED;
     }
 }
 
