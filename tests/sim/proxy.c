@@ -60,6 +60,7 @@ static void clock_setter(void *arg) {
 static void drain(rt_time limit) {
     rt_time deadline = rt_after(rt_now(), limit);
     world.draining = true;
+    sim_tell("drain");
     gw_drain(&world.gateway, deadline);
     if (rt_now() > deadline + world_slack())
         sim_broken("the drain lasts longer than it may");
@@ -176,6 +177,16 @@ static void run(uint64_t seed) {
     c.resets = w->resets ? 2 : 0;
     c.connect_fail = w->refusals ? 30 : 0;
     c.accept_fail = w->accept_errors ? 50 : 0;
+    sim_tell(
+        "seed %llu:%s%s%s%s%s%s%s%s%s%s%s; %u workers, pool %u, deadline %lld ms, timeout %lld, stall %lld, header %lld",
+        (unsigned long long)seed, w->resets ? " resets" : "", w->refusals ? " refusals" : "",
+        w->accept_errors ? " accept_errors" : "", w->bad_origins ? " bad_origins" : "",
+        w->slow_origins ? " slow_origins" : "", w->bad_clients ? " bad_clients" : "",
+        w->slow_clients ? " slow_clients" : "", w->short_memory ? " short_memory" : "",
+        w->crowded ? " crowded" : "", w->early_drain ? " early_drain" : "",
+        w->hurried_drain ? " hurried_drain" : "", w->workers, w->pool, (long long)(w->deadline / RT_MS),
+        (long long)(w->timeout / RT_MS), (long long)(w->stall / RT_MS),
+        (long long)(w->header_timeout / RT_MS));
     tel_metrics_init(w->workers);
     HOLDS(tel_http_init() == 0);
     HOLDS(rt_sim_run(&c, director, NULL) == 0);

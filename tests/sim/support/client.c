@@ -135,6 +135,9 @@ static void await_invitation(const struct order *o) {
 }
 
 static bool send_order(struct talk *t, const struct order *o) {
+    sim_tell("client: request %u, %s, %zu bytes%s%s", o->id,
+             o->nonsense ? "nonsense" : methods[o->ask->method], o->bytes, o->chunked ? ", chunked" : "",
+             o->ask->bad ? ", bad" : "");
     static const char *const ends[] = {"0\r\n\r\n", "0\r\nX-Trailer: of a request\r\n\r\n",
                                        "0;x=\"y\"\r\n\r\n"};
     char text[512];
@@ -176,6 +179,8 @@ static rt_time due(const struct batch *b, const struct ask *ask) {
     rt_time from = ask->began ? ask->began : b->over ? b->over : rt_now();
     if (from < b->free)
         from = b->free;
+    if (from < ask->progress)
+        from = ask->progress;
     return rt_after(from, w->crowded ? PATIENCE : w->deadline + world_slack());
 }
 
@@ -249,6 +254,7 @@ static bool receive_answer(struct batch *b, const struct order *o) {
         totals.broken_off++;
         return false;
     }
+    sim_tell("client: request %u is answered with %u", o->id, r.status);
     check_head(b, o, &r);
     bool theirs = http_fields_find_name(&r.fields, B_LIT("x-id")) != NULL;
     struct talk_reading in = {.kind = r.body,
@@ -261,6 +267,7 @@ static bool receive_answer(struct batch *b, const struct order *o) {
         sim_pause(2 * w->stall);
     enum talk_result got = talk_read_body(t, &in);
     b->free = rt_now();
+    sim_tell("client: request %u has got %zu bytes, end %d", o->id, in.size, got);
     if (got == TALK_MALFORMED)
         sim_broken("a client is sent a bad chunk, in the answer to request %u", o->id);
     if (got == TALK_SILENT)

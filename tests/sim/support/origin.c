@@ -71,6 +71,9 @@ static void choose_deed(struct deed *d, const struct http_request *r) {
     }
     d->stall = world_mishap(w->slow_origins, 8);
     d->ask->status = d->status;
+    sim_tell("origin: answers request %u with %u, %zu of %zu bytes, framing %d%s%s%s%s", d->id, d->status,
+             d->some, size, d->framing, d->last ? ", last" : "", d->too_much ? ", too much" : "",
+             d->bad_chunk ? ", bad chunk" : "", d->stall ? ", stalls" : "");
 }
 
 static int write_head(const struct deed *d, char *text, size_t room) {
@@ -161,6 +164,7 @@ static void check_head(const struct origin *o, struct ask *ask, unsigned id) {
 
 static bool take_body(struct origin *o, const struct http_request *r, const struct deed *d) {
     struct talk_reading in = {.kind = r->body, .left = r->content_length, .id = d->id, .patience = PATIENCE};
+    in.progress = &d->ask->progress;
     enum talk_result got = talk_read_body(o->talk, &in);
     if (got == TALK_MALFORMED)
         sim_broken("an origin is sent a bad chunk, in the body of request %u", d->id);
@@ -191,6 +195,7 @@ static bool serve(struct origin *o) {
         sim_broken("an origin is sent a request that nobody has made: %.*s", B_FMT(r.target));
         return false;
     }
+    sim_tell("origin: request %u", d.id);
     check_head(o, d.ask, d.id);
     talk_use(o->talk, (size_t)n);
     if (sim_draw(8) == 0 && !talk_send_text(o->talk, "HTTP/1.1 100 Continue\r\n\r\n"))

@@ -30,6 +30,20 @@ void sim_broken(const char *fmt, ...) {
     va_end(args);
 }
 
+void sim_tell(const char *fmt, ...) {
+    static int on = -1;
+    va_list args;
+    if (on < 0)
+        on = getenv("WEIR_LOG") != NULL;
+    if (!on)
+        return;
+    va_start(args, fmt);
+    fprintf(stderr, "%12.6f ", rt_self() ? (double)rt_now() / RT_S : 0.0);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
 uint64_t sim_draw(uint64_t n) {
     return b_rng_below(&rt_self()->rng, n);
 }

@@ -20,6 +20,9 @@ __attribute__((format(printf, 1, 2))) void sim_broken(const char *fmt, ...);
             sim_broken("%s:%d: not true: %s", __FILE__, __LINE__, #cond); \
     } while (0)
 
+/* With WEIR_LOG in the environment: says what happens, and when. */
+__attribute__((format(printf, 1, 2))) void sim_tell(const char *fmt, ...);
+
 /* 0 .. n-1, from the generator of the worker that runs. */
 uint64_t sim_draw(uint64_t n);
 /* Sleeps for a while that is drawn, up to `span`. */

@@ -104,6 +104,8 @@ static int take_body(struct talk *t, struct talk_reading *r, struct h1_chunked *
     if (rc < 0)
         return TALK_MALFORMED;
     if (rc == H1_CHUNK_DATA) {
+        if (r->progress)
+            *r->progress = rt_now();
         if (r->id)
             check_bytes(r, data.ptr, data.len);
         r->size += data.len;

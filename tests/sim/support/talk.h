@@ -46,8 +46,9 @@ struct talk_reading {
     uint64_t left; /* of HTTP_BODY_LENGTH */
     unsigned id;   /* 0: the bytes are not weir's to carry, and are not looked at */
     bool answer;
-    rt_time patience; /* the longest that its bytes may stay away */
-    size_t size;      /* out: bytes that came */
+    rt_time patience;  /* the longest that its bytes may stay away */
+    rt_time *progress; /* NULL, or gets the time at which the last bytes came */
+    size_t size;       /* out: bytes that came */
 };
 enum talk_result {
     TALK_WHOLE,
