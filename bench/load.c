@@ -33,7 +33,7 @@ struct options {
     double seconds, warmup_s, rate, stagger_ms;
     uint64_t requests_max;
     int64_t body_len; /* expected; -1: any */
-    bool steps;
+    bool steps, close_each;
     const char *url;
 };
 
@@ -277,7 +277,7 @@ static void answered(struct worker *w, struct conn *conn) {
     conn->in_flight = conn->in_body = false;
     if (!conn->bad)
         record(w, conn);
-    if (conn->close_after)
+    if (conn->close_after || options.close_each)
         reopen_conn(w, conn);
     next_on(w, conn);
 }
@@ -547,20 +547,20 @@ static void set_url(const char *url) {
     options.port = strtol(url + sizeof prefix - 1, &path, 10);
     if (options.port < 1 || options.port > 65535 || *path != '/' || strlen(path) > 1024)
         usage("-u http://127.0.0.1:PORT/PATH");
-    options.url = url;
     request_len =
         (size_t)snprintf(request, sizeof request,
-                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n",
-                         path, options.port);
+                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n", path,
+                         options.port, options.close_each ? "Connection: close\r\n" : "");
 }
 
 int main(int argc, char **argv) {
     static const char help[] =
         "-u URL [-c CONNECTIONS] [-t THREADS] [-d SECONDS] [-w WARMUP_SECONDS] [-n REQUESTS_MAX]\n"
-        "       [-R REQUESTS_PER_SECOND] [-l BODY_BYTES] [-g STAGGER_MS: spread the first requests] [-s: stop for a line]";
-    for (int option; (option = getopt(argc, argv, "u:c:t:d:w:n:R:l:g:s")) != -1;) {
+        "       [-R REQUESTS_PER_SECOND] [-l BODY_BYTES] [-g STAGGER_MS: spread the first requests] [-s: stop for a line]\n"
+        "       [-1: a new connection for each request]";
+    for (int option; (option = getopt(argc, argv, "u:c:t:d:w:n:R:l:g:s1")) != -1;) {
         switch (option) {
-        case 'u': set_url(optarg); break;
+        case 'u': options.url = optarg; break;
         case 'c': options.connections = number_or_die(optarg, 1, CONNECTIONS_MAX); break;
         case 't': options.threads = number_or_die(optarg, 1, THREADS_MAX); break;
         case 'd': options.seconds = strtod(optarg, NULL); break;
@@ -570,9 +570,12 @@ int main(int argc, char **argv) {
         case 'l': options.body_len = number_or_die(optarg, 0, LONG_MAX); break;
         case 'g': options.stagger_ms = strtod(optarg, NULL); break;
         case 's': options.steps = true; break;
+        case '1': options.close_each = true; break;
         default: usage(help);
         }
     }
+    if (options.url)
+        set_url(options.url);
     if (!options.url || optind != argc || options.seconds <= 0)
         usage(help);
     if (options.threads > options.connections)

@@ -13,6 +13,9 @@ COLUMNS = {
     "load": LOAD_COLUMNS,
     "rate": [column for column in LOAD_COLUMNS if column[0] not in ("rss_mib", "pss_mib")]
     + [("p999_us", "p99.9 us", "{:,.0f}"), ("added_p99_us", "added p99 us", "{:,.0f}")],
+    "slow": [("subject", "subject", "{}"), ("alone_p99_us", "p99 us alone", "{:,.0f}"), ("p99_us", "p99 us beside", "{:,.0f}"),
+             ("p99_ratio", "x alone", "{:.2f}"), ("errors", "errors", "{:,}"),
+             ("kib_per_connection", "KiB a slow sender", "{:.2f}")],
     "idle": [("subject", "subject", "{}"), ("before_mib", "before, PSS MiB", "{:.1f}"),
              ("after_mib", "after, PSS MiB", "{:.1f}"), ("kib_per_connection", "KiB a connection", "{:.2f}")],
     "start": [("subject", "subject", "{}"), ("start_ms", "first answer ms", "{:.1f}"), ("start_min_ms", "min", "{:.1f}"),
@@ -20,12 +23,15 @@ COLUMNS = {
               ("idle_pss_mib", "idle PSS MiB", "{:.1f}"), ("stripped_mib", "stripped binary MiB", "{:.2f}")],
     "micro": [("name", "what", "{}"), ("value", "value", "{:,.1f}"), ("unit", "unit", "{}")],
 }
+PER_CPU_COLUMN = ("gib_per_cpu_s", "GiB a CPU-second", "{:.2f}")
 IN_FLIGHT_COLUMN = ("kib_per_connection", "KiB a request in flight", "{:.1f}")
 
 
 def columns_of(table):
     columns = COLUMNS[table["kind"]]
-    return columns + [IN_FLIGHT_COLUMN] if table["scenario"] == "inflight" else columns
+    if table["scenario"] == "1m":
+        columns = columns + [PER_CPU_COLUMN]
+    return columns + [IN_FLIGHT_COLUMN] if table["scenario"] in ("inflight", "inflight1k", "respond") else columns
 
 
 def cells(table):

@@ -30,7 +30,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BENCH = os.path.join(ROOT, "bench")
 BUILD = os.path.join(ROOT, "build", "bench")
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
-PROGRAMS = ("origin", "relay", "load", "start")
+PROGRAMS = ("origin", "relay", "load", "slow", "start")
 CFLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-pthread"]
 STARTS = 20
 # bench/NAME.c and the parts of weir that it measures; one that is not there is left out.
@@ -49,6 +49,14 @@ SCENARIOS = {
            "about": "1 MB responses, 64 connections, closed loop"},
     "inflight": {"kind": "load", "path": "/delay/500/1k", "size": 1024, "connections": 8000, "stagger_ms": 500,
                  "about": "8,000 requests in flight, 1 KB responses after 0.5 s"},
+    "inflight1k": {"kind": "load", "path": "/delay/500/1k", "size": 1024, "connections": 1000, "stagger_ms": 500,
+                   "about": "1,000 requests in flight, 1 KB responses after 0.5 s: memory in all"},
+    "connect": {"kind": "load", "path": "/1k", "size": 1024, "connections": 64, "close_each": True,
+                "about": "a new connection for each request, 1 KB responses, 64 at a time"},
+    "respond": {"kind": "load", "path": "/", "size": None, "connections": 15000, "stagger_ms": 500, "respond_ms": 500,
+                "about": "15,000 requests in flight that the subject answers itself after 0.5 s"},
+    "slow": {"kind": "slow", "path": "/1k", "size": 1024, "connections": 64, "rate": 1000, "slow": 10000,
+             "about": "1,000 requests/s alone, then beside 10,000 connections that send a head a byte a second"},
     "latency": {"kind": "rate", "path": "/1k", "size": 1024, "connections": 64,
                 "about": "added latency: 1 KB responses at one constant rate, half of what the slowest subject carries"},
     "idle": {"kind": "idle", "path": "/1k", "size": 1024, "connections": 5000,
@@ -66,7 +74,9 @@ class Load:
     def __init__(self, port, scenario, seconds, warmup, rate=0.0, requests=0):
         command = [os.path.join(BUILD, "load"), "-s", "-u", f"http://127.0.0.1:{port}{scenario['path']}",
                    "-c", str(scenario["connections"]), "-t", "2", "-d", str(seconds), "-w", str(warmup),
-                   "-l", str(scenario["size"]), "-g", str(scenario.get("stagger_ms", 0))]
+                   "-g", str(scenario.get("stagger_ms", 0))]
+        command += ["-l", str(scenario["size"])] if scenario["size"] is not None else []
+        command += ["-1"] if scenario.get("close_each") else []
         command += ["-R", f"{rate:.1f}"] if rate else []
         command += ["-n", str(requests)] if requests else []
         self.process = subjects.Process(command, os.path.join(BUILD, "load.log"),
@@ -160,13 +170,13 @@ class Bench:
         self.problems = []
 
     @contextlib.contextmanager
-    def serving(self, subject, connections, path="/1", size=1, respond=False):
+    def serving(self, subject, connections, path="/1", size=1, respond=False, delay_ms=0):
         """The subject and an origin of its own, started and checked: (place, its process, the origin's process)."""
         origin_port = subjects.free_port()
-        place = subjects.Place(os.path.join(BUILD, "run", subject.name), origin_port, connections, size, respond)
+        place = subjects.Place(os.path.join(BUILD, "run", subject.name), origin_port, connections, size or 1, respond, delay_ms)
         with subjects.Process([os.path.join(BUILD, "origin"), "-p", str(origin_port)],
                               os.path.join(BUILD, "origin.log")) as origin:
-            subjects.wait_for(origin, origin_port, path, size)
+            subjects.wait_for(origin, origin_port, *((path, size) if size else ("/1", 1)))
             if subject.name == "direct" and not respond:
                 place.port = origin_port
                 yield place, origin, origin
@@ -177,8 +187,9 @@ class Bench:
 
     def measure(self, subject, scenario, rate=0.0, seconds=None):
         """One window of one subject."""
-        connections = scenario["connections"]
-        with self.serving(subject, connections, scenario["path"], scenario["size"]) as (place, process, origin):
+        connections, delay_ms = scenario["connections"], scenario.get("respond_ms", 0)
+        with self.serving(subject, connections, scenario["path"], scenario["size"], delay_ms > 0,
+                          delay_ms) as (place, process, origin):
             idle = accounts.memory_kib(process.pid)
             with Load(place.port, scenario, seconds or self.seconds, self.warmup, rate) as load:
                 load.wait_for(b"ready")
@@ -225,7 +236,7 @@ class Bench:
 
     def all_rounds(self, name, scenario, rate=0.0):
         """Every subject once per round, the order turned by one each round, so that drift meets all of them alike."""
-        rounds, order = [], list(self.chosen)
+        rounds, order = [], self.able(scenario)
         for number in range(self.rounds):
             rows = {}
             for subject in order[number % len(order):] + order[:number % len(order)]:
@@ -239,9 +250,13 @@ class Bench:
 
     def load_table(self, name, scenario, rate=0.0):
         rounds = self.all_rounds(name, scenario, rate)
-        return {"rows": [self.median_row(subject.name, rounds) for subject in self.chosen], "rounds": rounds}
+        return {"rows": [self.median_row(subject.name, rounds, scenario["size"]) for subject in self.able(scenario)], "rounds": rounds}
 
-    def median_row(self, name, rounds):
+    def able(self, scenario):
+        """The subjects that can do what the scenario asks for."""
+        return [subject for subject in self.chosen if not scenario.get("respond_ms") or subject.can_delay()]
+
+    def median_row(self, name, rounds, size=None):
         """Medians over the rounds; a ratio is the median of the ratios, each taken within its round."""
         rows = [one[name] for one in rounds]
         row = {"subject": name, "errors": sum(one["errors"] for one in rows),
@@ -251,6 +266,7 @@ class Bench:
                     "rss_mib", "pss_mib", "kib_per_connection"):
             values = [one[key] for one in rows if one[key] is not None]
             row[key] = statistics.median(values) if values else None
+        row["gib_per_cpu_s"] = size / 2**30 * 1e6 / row["cpu_us"] if size and row["cpu_us"] else None
         for key, other, compare in (("cpu_ratio", "relay", lambda mine, base: mine["cpu_us"] / base["cpu_us"]),
                                     ("added_p99_us", "direct", lambda mine, base: mine["p99_us"] - base["p99_us"])):
             pairs = [(one[name], one[other]) for one in rounds if other in one and one[name]["cpu_us"] is not None]
@@ -269,6 +285,42 @@ class Bench:
                     say(f"{highest[-1]:,.0f} req/s")
             rate = float(round(min(highest) / 2, -2))
         return {"rate": rate, **self.load_table(f"{name} at {rate:,.0f} req/s", scenario, rate)}
+
+    def slow_table(self, name, scenario):
+        rows = []
+        for subject in self.chosen:
+            if subject.name in ("direct", "relay"):  # they wait for no head
+                continue
+            with self.step(f"{name}: {subject.name}") as say:
+                rows.append(self.measure_slow(subject, scenario))
+                say(f"p99 {rows[-1]['alone_p99_us']:,.0f} us alone, {rows[-1]['p99_us']:,.0f} us beside")
+        return {"rows": rows}
+
+    def measure_slow(self, subject, scenario):
+        """The same rate of normal requests without and with slow senders, and what one of those costs in memory."""
+        count = scenario["slow"]
+
+        def normal(port):
+            with Load(port, scenario, self.seconds, 0.5, rate=scenario["rate"]) as load:
+                for word in (b"ready", b"done"):
+                    load.wait_for(word)
+                    load.go_on()
+                return load.result()
+
+        with self.serving(subject, count + 1000, scenario["path"], scenario["size"]) as (place, process, _):
+            alone = normal(place.port)
+            before = accounts.memory_kib(process.pid)
+            command = [os.path.join(BUILD, "slow"), "-p", str(place.port), "-c", str(count)]
+            with subjects.Process(command, os.path.join(BUILD, "slow.log"), stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE) as slow:
+                if slow.popen.stdout.readline().strip() != b"ready":
+                    raise RuntimeError(f"the slow senders failed: {slow.explain()}")
+                after = accounts.memory_kib(process.pid)
+                beside = normal(place.port)
+        return {"subject": subject.name, "errors": alone["errors"] + beside["errors"],
+                "alone_p99_us": alone["latency_us"]["p99"], "p99_us": beside["latency_us"]["p99"],
+                "p99_ratio": beside["latency_us"]["p99"] / alone["latency_us"]["p99"],
+                "kib_per_connection": (after["pss"] - before["pss"]) / count}
 
     def idle_table(self, name, scenario):
         rows = []
@@ -352,7 +404,7 @@ class Bench:
 
     def run(self, names):
         tables = []
-        makers = {"load": self.load_table, "rate": self.rate_table, "idle": self.idle_table,
+        makers = {"load": self.load_table, "rate": self.rate_table, "idle": self.idle_table, "slow": self.slow_table,
                   "start": self.start_table, "micro": self.micro_table}
         for name in names:
             scenario = SCENARIOS[name]

@@ -97,10 +97,10 @@ def wait_for(process, port, path, size):
 class Place:
     """Where a subject runs: its directory, ports, the origin behind it, the connections and body size it must carry."""
 
-    def __init__(self, folder, origin_port, connections, size=1, respond=False):
+    def __init__(self, folder, origin_port, connections, size=1, respond=False, delay_ms=0):
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
-        self.folder, self.origin_port, self.respond = folder, origin_port, respond
+        self.folder, self.origin_port, self.respond, self.delay_ms = folder, origin_port, respond, delay_ms
         self.connections, self.size = connections, size
         self.port, self.admin_port = free_port(), free_port()
 
@@ -127,6 +127,10 @@ class Subject:
     def binary(self):
         """For its size; None: not of interest."""
         return None
+
+    def can_delay(self):
+        """Whether it can answer by itself after a while."""
+        return False
 
     def command(self, place):
         raise NotImplementedError
@@ -169,8 +173,8 @@ routes:
 """
 WEIR_RESPOND = """\
 routes:
-  - match: {path: "/*"}
-    respond: {status: 200, json: {hello: world}}
+  - match: {{path: "/*"}}
+    respond: {{status: 200, json: {{hello: world}}, delay: {delay_ms}ms}}
 """
 WEIR = """\
 version: 1
@@ -180,15 +184,18 @@ listen:
 admin: {{addr: "127.0.0.1:{admin_port}"}}
 limits: {{max_connections: {room}, max_in_flight: {room}}}
 use: []
+io: {io}
 """
 
 
 class Weir(Subject):
-    name = "weir"
     has_metrics = True
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, io="epoll"):
+        self.path, self.io, self.name = path, io, "weir" if io == "epoll" else f"weir-{io}"
+
+    def can_delay(self):
+        return True
 
     def missing(self):
         return None if os.access(self.path, os.X_OK) else "not built: ./dev build makes build/weir"
@@ -202,8 +209,8 @@ class Weir(Subject):
 
     def command(self, place):
         values = {"port": place.port, "admin_port": place.admin_port, "origin_port": place.origin_port,
-                  "room": max(10000, place.connections + 1000)}
-        text = WEIR.format(**values) + (WEIR_RESPOND if place.respond else WEIR_PROXY.format(**values))
+                  "room": max(10000, place.connections + 1000), "io": self.io, "delay_ms": place.delay_ms}
+        text = WEIR.format(**values) + (WEIR_RESPOND if place.respond else WEIR_PROXY).format(**values)
         return [self.path, "run", "-c", place.write("weir.yaml", text)]
 
 
@@ -279,6 +286,7 @@ class Nginx(Packaged):
 HAPROXY = """\
 global
     nbthread 2
+    no strict-limits
     maxconn {room}
     {buffers}
 defaults
@@ -302,11 +310,19 @@ backend o
     http-reuse always
     server o1 127.0.0.1:{origin_port}
 """
+# waits for the end of the inspection's time
+HAPROXY_DELAY = """\
+tcp-request inspect-delay {delay_ms}ms
+    tcp-request content accept if WAIT_END
+    """
 HAPROXY_RESPOND = "http-request return status 200 content-type text/plain string hello"
 
 
 class Haproxy(Packaged):
     name = "haproxy"
+
+    def can_delay(self):
+        return True
 
     def version(self):
         words = accounts.output(self.find(), "-v").split()
@@ -314,12 +330,13 @@ class Haproxy(Packaged):
 
     def command(self, place):
         backend = "" if place.respond else HAPROXY_BACKEND.format(origin_port=place.origin_port)
+        delay = HAPROXY_DELAY.format(delay_ms=place.delay_ms) if place.delay_ms else ""
         text = HAPROXY.format(port=place.port, room=max(2000, place.connections + 1000), backend=backend,
                               buffers="tune.bufsize 65536" if place.size > 16384 else "",
-                              frontend=HAPROXY_RESPOND if place.respond else HAPROXY_PROXY)
+                              frontend=delay + HAPROXY_RESPOND if place.respond else HAPROXY_PROXY)
         return [self.find(), "-db", "-f", place.write("haproxy.cfg", text)]
 
 
 def all_subjects(build, weir):
-    every = (Direct(build), Relay(build), Weir(weir), Nginx(), Haproxy())
+    every = (Direct(build), Relay(build), Weir(weir), Weir(weir, "uring"), Nginx(), Haproxy())
     return {subject.name: subject for subject in every}
