@@ -201,7 +201,10 @@ static void write_none(struct b_text *out, const struct gw_snapshot *s, const st
                       B_FMT(m->allow));
         return;
     }
-    b_text_printf(out, "404 no_route: none of %u routes has this path here\n", s->route_count);
+    if (m->misdirected)
+        b_text_lit(out, "421 misdirected: all routes here name hosts, and none this one\n");
+    else
+        b_text_printf(out, "404 no_route: none of %u routes has this path here\n", s->route_count);
     write_others(out, s, q);
     for (unsigned i = 0; i < s->route_count && i < 20; i++) {
         label(out, i ? "" : "routes");

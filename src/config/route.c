@@ -84,7 +84,7 @@ static const struct cfg_option match_options[] = {
      CFG_AT(struct cfg_match, methods),
      .max = 32,
      .example = "[GET, POST]",
-     .help = "the methods it takes; all of them when left out"},
+     .help = "the methods it takes; all of them but TRACE when left out"},
     {.name = "host",
      .type = CFG_STRING,
      CFG_AT(struct cfg_match, host),

@@ -107,6 +107,8 @@ void gw_unpin(struct gw_snapshot *s);
 struct gw_snapshot *gw_build(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors);
 void gw_snapshot_free(struct gw_snapshot *s);
 
+/* The methods that a route takes, as an Allow value in the arena; empty when memory is short. */
+struct b_slice gw_route_allow(const struct gw_route *route, struct b_arena *arena);
 /* The route of the admin listener. */
 const struct gw_route *gw_admin_route(struct gateway *g);
 /* Fails with ex->refusal: the handler of requests that match no route. */

@@ -167,8 +167,9 @@ struct search {
 };
 
 static bool takes(const struct gw_route *route, const struct search *s) {
+    /* an answer to TRACE shows all that weir adds to a request, secrets included: only where a route names it */
     if (!route->method_names)
-        return true;
+        return s->method != HTTP_METHOD_TRACE;
     if (s->method != HTTP_METHOD_OTHER)
         return route->methods >> s->method & 1;
     return names(route, s->method_text);
@@ -258,17 +259,32 @@ static void allow(struct b_text *t, struct b_slice method) {
         b_text_printf(t, "%s%.*s", t->len ? ", " : "", B_FMT(method));
 }
 
+static void allow_route(struct b_text *t, const struct gw_route *route) {
+    for (unsigned m = 0; !route->method_names && m < HTTP_METHOD_OTHER; m++)
+        if (m != HTTP_METHOD_CONNECT && m != HTTP_METHOD_TRACE)
+            allow(t, http_method_name((enum http_method)m));
+    if (route->method_names)
+        CFG_EACH(const struct cfg_text, m, route->method_names) {
+            allow(t, m->text);
+            if (b_slice_eq(m->text, B_LIT("GET")))
+                allow(t, B_LIT("HEAD"));
+        }
+}
+
+struct b_slice gw_route_allow(const struct gw_route *route, struct b_arena *arena) {
+    struct b_text t = b_text_fixed(b_arena_alloc(arena, ALLOW_MAX), ALLOW_MAX);
+    if (t.ptr)
+        allow_route(&t, route);
+    return b_text_slice(&t);
+}
+
 static void write_allow(struct search *s, struct b_arena *arena) {
     struct b_text t = b_text_fixed(b_arena_alloc(arena, ALLOW_MAX), ALLOW_MAX);
     if (!t.ptr)
         return;
     for (unsigned i = 0; i < s->known_count; i++)
         for (struct leaf *l = s->known[i]; l; l = l->next)
-            CFG_EACH(const struct cfg_text, m, l->route->method_names) {
-                allow(&t, m->text);
-                if (b_slice_eq(m->text, B_LIT("GET")))
-                    allow(&t, B_LIT("HEAD"));
-            }
+            allow_route(&t, l->route);
     s->out->allow = b_text_slice(&t);
 }
 
@@ -293,7 +309,7 @@ void gw_router_find(const struct gw_router *r, struct b_slice authority, const s
                     enum http_method method, struct b_slice method_text, struct b_slice path,
                     struct b_arena *arena, struct gw_match *out) {
     struct b_slice host = {0};
-    bool host_known = false;
+    bool host_known = false, is_served = false;
     struct search s = {.method = method, .method_text = method_text, .out = out};
     *out = (struct gw_match){0};
     if (!path.len || path.ptr[0] != '/')
@@ -305,12 +321,18 @@ void gw_router_find(const struct gw_router *r, struct b_slice authority, const s
             if (!host_known)
                 host = bare_host(authority);
             host_known = true;
-            if (!b_slice_eq(site->host, host))
+            if (!b_slice_eq(site->host, host)) {
+                out->misdirected = true;
                 continue;
+            }
         }
-        if (walk(&site->root, path, &s))
+        is_served = true;
+        if (walk(&site->root, path, &s)) {
+            out->misdirected = false;
             return;
+        }
     }
+    out->misdirected &= !is_served;
     out->path_known = s.known_count > 0;
     if (out->path_known)
         write_allow(&s, arena);

@@ -9,6 +9,7 @@
 struct gw_match {
     const struct gw_route *route; /* NULL: none */
     struct b_slice params[GW_PARAMS_MAX];
+    bool misdirected;     /* all routes of this listener name hosts, and none this one: 421 (P03) */
     bool path_known;      /* a route has this path, with other methods: 405 */
     struct b_slice allow; /* then: the methods, as an Allow value, in the caller's arena */
 };

@@ -185,11 +185,15 @@ static int find_route(struct exchange *ex) {
         return rc;
     if (ex->req.method == HTTP_METHOD_CONNECT)
         return -HTTP_E_CONNECT_REFUSED;
+    if (ex->req.https && !gw_peer_trusted(ex))
+        return -HTTP_E_MISDIRECTED; /* no connection here is secured (RFC 9110 section 7.4) */
     gw_router_find(ex->snapshot->router, ex->req.authority, &ex->conn->listener->conf, ex->req.method,
                    ex->req.method_text, ex->req.path, &ex->call.arena, &m);
     ex->allow = m.allow;
     if (!m.route)
-        return m.path_known ? -HTTP_E_METHOD_NOT_ALLOWED : -HTTP_E_NO_ROUTE;
+        return m.path_known    ? -HTTP_E_METHOD_NOT_ALLOWED
+               : m.misdirected ? -HTTP_E_MISDIRECTED
+                               : -HTTP_E_NO_ROUTE;
     ex->route = m.route;
     for (unsigned i = 0; i < m.route->param_count; i++)
         ex->params[i] = m.params[i];

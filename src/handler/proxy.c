@@ -1,6 +1,7 @@
 /* The proxy handler: sends the request on to an upstream and its response back, both bodies as they come. */
 #include <errno.h>
 
+#include "base/number.h"
 #include "gateway/conn.h"
 #include "gateway/module.h"
 #include "runtime/worker.h"
@@ -121,10 +122,54 @@ static int forwarded(struct exchange *ex, struct http_request *r) {
         http_fields_remove_set(f, claims);
     int rc = forwarded_for(ex, f);
     if (rc == 0 && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_PROTO))
-        rc = http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_PROTO, B_LIT("http"));
+        rc =
+            http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_PROTO, r->https ? B_LIT("https") : B_LIT("http"));
     if (rc == 0 && r->authority.len && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_HOST))
         rc = http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_HOST, r->authority);
+    if (rc == 0) /* RFC 9110 section 7.6.3; on responses it would only tell clients what stands here */
+        rc = http_fields_add_id(a, f, HTTP_FIELD_VIA, r->minor ? B_LIT("1.1 weir") : B_LIT("1.0 weir"));
     return rc ? -HTTP_E_OUT_OF_MEMORY : 0;
+}
+
+#define FORWARDS_MAX 1000000000
+
+/* A value of Max-Forwards, FORWARDS_MAX if it is larger; -1 when it is no number. */
+static int64_t forwards_of(struct b_slice text) {
+    int64_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!b_is_digit(text.ptr[i]))
+            return -1;
+        n = n * 10 + (text.ptr[i] - '0');
+        n = n < FORWARDS_MAX ? n : FORWARDS_MAX;
+    }
+    return text.len ? n : -1;
+}
+
+/* RFC 9110 section 7.6.2: Max-Forwards of TRACE and OPTIONS goes down by one. At 0 the request ends here: OPTIONS is
+ * answered for the route, and TRACE refused, since reflecting a request shows its secrets. 1 when it is answered. */
+static __attribute__((noinline)) int count_forwards(struct exchange *ex) {
+    struct b_arena *a = &ex->call.arena;
+    struct b_slice value = http_fields_value(&ex->req.fields, HTTP_FIELD_MAX_FORWARDS);
+    if (!value.ptr)
+        return 0;
+    int64_t n = forwards_of(value);
+    if (n < 0)
+        return -HTTP_E_BAD_MAX_FORWARDS;
+    if (n == 0) {
+        ex->allow = gw_route_allow(ex->route, a);
+        if (ex->req.method == HTTP_METHOD_TRACE)
+            return -HTTP_E_METHOD_NOT_ALLOWED;
+        int rc = gw_response(ex, 204, 1);
+        if (rc == 0 && http_fields_add_id(a, &ex->res.fields, HTTP_FIELD_ALLOW, ex->allow) != 0)
+            rc = -HTTP_E_OUT_OF_MEMORY;
+        rc = rc ? rc : gw_answer(ex, b_slice(NULL, 0));
+        return rc ? rc : 1;
+    }
+    char *text = b_arena_alloc(a, B_U64_TEXT);
+    if (!text || http_fields_set_id(a, &ex->req.fields, HTTP_FIELD_MAX_FORWARDS,
+                                    b_slice(text, b_format_u64(text, (uint64_t)n - 1))) != 0)
+        return -HTTP_E_OUT_OF_MEMORY;
+    return 0;
 }
 
 static __attribute__((noinline)) int prepare(struct exchange *ex, const struct proxy_state *s,
@@ -201,6 +246,11 @@ static int run(struct exchange *ex, void *state) {
                                      .arg = ex};
     struct up_exchange x;
     struct http_request out;
+    if (ex->req.method == HTTP_METHOD_OPTIONS || ex->req.method == HTTP_METHOD_TRACE) {
+        int answered = count_forwards(ex);
+        if (answered)
+            return answered < 0 ? answered : 0;
+    }
     int rc = prepare(ex, s, &out);
     if (rc)
         return rc;

@@ -271,8 +271,7 @@ unsigned http_fields_remove_name(struct http_fields *fs, struct b_slice name) {
     return removed;
 }
 
-/* Marks as hop-by-hop what one Connection element names. */
-static void nominate(struct http_fields *fs, struct b_slice name) {
+void http_fields_nominate(struct http_fields *fs, struct b_slice name) {
     enum http_field_id id = http_field_id(name);
     if (http_field_info(id)->flags & (HTTP_F_OWNED | HTTP_F_HOP))
         return;
@@ -289,12 +288,7 @@ static const uint64_t hop = 0
 
 void http_fields_strip_hop(struct http_fields *fs) {
     if ((fs->absent & hop) == hop)
-        return;
-    for (const struct http_field *f = NULL; (f = http_fields_next(fs, HTTP_FIELD_CONNECTION, f));) {
-        struct b_slice rest = http_field_value(f), element;
-        while (http_list_next(&rest, &element))
-            nominate(fs, element);
-    }
+        return; /* Connection too, so that none is nominated */
     unsigned kept = 0;
     for (unsigned i = 0; i < fs->count; i++)
         if (!(fs->at[i].flags & HTTP_F_HOP))

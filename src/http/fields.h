@@ -99,8 +99,10 @@ unsigned http_fields_remove_name(struct http_fields *fs, struct b_slice name);
 /* Removes all fields whose id is in the set (HTTP_ID_BIT). */
 unsigned http_fields_remove_set(struct http_fields *fs, uint64_t ids);
 
-/* Removes the hop-by-hop fields, and those that a Connection field names unless they are HTTP_F_OWNED (P05).
- * Call it before weir adds fields of its own; read Connection, Upgrade and TE before. */
+/* Marks the fields of that name as hop-by-hop, because Connection names them; not those that are HTTP_F_OWNED (P05). The
+ * parsers do it, so that a field that weir sets later under the same name stays. */
+void http_fields_nominate(struct http_fields *fs, struct b_slice name);
+/* Removes the hop-by-hop fields. Read Connection, Upgrade and TE before. */
 void http_fields_strip_hop(struct http_fields *fs);
 
 #endif

@@ -81,7 +81,7 @@ static const char *take_field(struct h1_block *b, const char *line, const char *
         return NULL;
     while (value_end > value && (value_end[-1] == ' ' || value_end[-1] == '\t'))
         value_end--;
-    bool canonical = value == colon + 2 && colon[1] == ' ' && at == value_end + 2;
+    bool canonical = value == colon + 2 && colon[1] == ' ' && at == value_end + 2 && *value_end == '\r';
     append(b, name, b_slice(value, (size_t)(value_end - value)), canonical ? HTTP_F_LINE : 0);
     return at;
 }

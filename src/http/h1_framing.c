@@ -115,12 +115,17 @@ enum http_error h1_connection(const struct h1_block *b, struct h1_connection *ou
         struct b_slice rest = http_field_value(f), option;
         while (b_slice_next(&rest, ',', &option)) {
             option = b_slice_trim(option);
-            /* each is compared with every field by http_fields_strip_hop */
+            /* each may be compared with every field */
             if (++options > H1_CONNECTION_OPTIONS_MAX || (option.len && !http_is_token(option)))
                 return HTTP_E_BAD_CONNECTION;
-            out->close |= b_slice_ieq(option, B_LIT("close"));
-            out->keep_alive |= b_slice_ieq(option, B_LIT("keep-alive"));
-            out->upgrade |= b_slice_ieq(option, B_LIT("upgrade"));
+            if (b_slice_ieq(option, B_LIT("keep-alive")))
+                out->keep_alive = true;
+            else if (b_slice_ieq(option, B_LIT("close")))
+                out->close = true;
+            else if (b_slice_ieq(option, B_LIT("upgrade")))
+                out->upgrade = true;
+            else
+                http_fields_nominate(&fs, option);
         }
     }
     return HTTP_OK;

@@ -54,7 +54,7 @@ enum http_error h1_content_length(const struct h1_block *b, uint64_t *length);
  * "chunked" (section 6.1). */
 enum http_error h1_transfer_encoding(const struct h1_block *b);
 
-/* Reads the Connection fields, if any. HTTP_E_BAD_CONNECTION when they are not a list of tokens. */
+/* Reads the Connection fields, if any, and marks what they nominate as hop-by-hop. HTTP_E_BAD_CONNECTION when they are not a list of tokens. */
 enum http_error h1_connection(const struct h1_block *b, struct h1_connection *out);
 
 #define H1_CONNECTION_OPTIONS_MAX 64

@@ -201,6 +201,7 @@ static bool absolute_form(struct http_request *r, struct http_field *host) {
     size_t scheme = scheme_length(r->target);
     if (scheme == 0)
         return false;
+    r->https = scheme == 8;
     struct b_slice rest = b_slice_from(r->target, scheme);
     size_t slash = b_slice_find(rest, '/'), mark = b_slice_find(rest, '?');
     size_t authority_end = slash < mark ? slash : mark;

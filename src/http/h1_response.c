@@ -62,11 +62,12 @@ static enum http_error decide_body(const struct h1_block *b, enum http_method me
         error = h1_content_length(b, &r->content_length);
     if (error)
         return error;
-    /* RFC 9110 section 8.6 forbids both here; a length of 0 is common and harmless */
-    if ((r->status < 200 || r->status == 204) && (chunked || (length && r->content_length > 0)))
+    bool empty = r->status < 200 || r->status == 204, reset = r->status == 205;
+    /* RFC 9110 sections 8.6 and 15.3.6 forbid both; a length of 0 is common and harmless */
+    if ((empty && chunked) || ((empty || reset) && length && r->content_length > 0))
         return HTTP_E_BODY_NOT_ALLOWED;
     bool tunnel = method == HTTP_METHOD_CONNECT && r->status >= 200 && r->status < 300;
-    if (method == HTTP_METHOD_HEAD || without_body(r->status) || tunnel)
+    if (method == HTTP_METHOD_HEAD || without_body(r->status) || tunnel || (reset && !length))
         r->body = HTTP_BODY_NONE;
     else
         r->body = chunked ? HTTP_BODY_CHUNKED : length ? HTTP_BODY_LENGTH : HTTP_BODY_UNTIL_CLOSE;
@@ -75,13 +76,18 @@ static enum http_error decide_body(const struct h1_block *b, enum http_method me
 
 static enum http_error decide(const struct h1_block *b, enum http_method method, struct http_response *r) {
     struct h1_connection connection;
+    /* P08: a browser would go to either, and a filter see the other one */
+    if (b->twice & HTTP_ID_BIT(HTTP_FIELD_LOCATION))
+        return HTTP_E_DUPLICATE_FIELD;
     enum http_error error = decide_body(b, method, r);
     if (!error)
         error = h1_connection(b, &connection);
     if (error)
         return error;
-    r->keep_alive =
-        !connection.close && (r->minor == 1 || connection.keep_alive) && r->body != HTTP_BODY_UNTIL_CLOSE;
+    /* a 205 may end in chunks or with the connection (RFC 9110 section 15.3.6): what comes is not waited for */
+    bool ends = r->body != HTTP_BODY_UNTIL_CLOSE &&
+                (r->status != 205 || r->content_length == 0 || method == HTTP_METHOD_HEAD);
+    r->keep_alive = !connection.close && (r->minor == 1 || connection.keep_alive) && ends;
     return HTTP_OK;
 }
 

@@ -92,6 +92,7 @@ struct http_request {
     bool expect_continue; /* it waits for a 100 before it sends the body */
     bool upgrade;         /* it asks for another protocol: Upgrade, and Connection names it (HTTP/1.1) */
     bool has_query;       /* there is a '?', be the query empty or not */
+    bool https;           /* the target is absolute and says https */
     struct b_slice method_text;
     struct b_slice target;    /* as received; for logs */
     struct b_slice authority; /* of an absolute target, else Host; empty when HTTP/1.0 gave none */

@@ -13,7 +13,7 @@ INPUTS = {
                       "/x"),
     "framing_tabs": (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\t\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
                      "disguised_framing", "S08", "/x"),
-    "bare_lf": (b"POST /x HTTP/1.1\nHost: a\nX: y\nContent-Length: 5\n\nhello", "bare_lf", "S11", "/x"),
+    "bare_lf": (b"POST /x HTTP/1.1\nHost: a\nX: y\nA: b \nC: d\nContent-Length: 5\n\nhello", "bare_lf", "S11", "/x"),
     "underscore": (b"POST /x HTTP/1.1\r\nHost: a\r\nmy_header: x\r\nContent-Length: 5\r\n\r\nhello",
                    "underscore_in_field_name", "S17", "/x"),
     "any_method": (b"post /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "bad_method", "S20", "/x"),

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rng.h"
+#include "http/h1_parse.h"
 #include "support.h"
 #include "test.h"
 
@@ -122,6 +124,88 @@ TEST(takes_methods) {
     CHECK_STR(found(&b, "get", "", "/a"), "405 GET, HEAD, POST, PURGE");
     CHECK_STR(found(&b, "ANY", "", "/b"), "/b");
     CHECK_STR(found(&b, "ANY", "", "/c"), "404");
+    unbuild(&b);
+}
+
+TEST(takes_trace_only_where_it_is_named) {
+    struct built b;
+    build(&b, HEAD ROUTE("path: /a") ROUTE("path: /b, methods: [TRACE]") ROUTE("path: /c")
+                  ROUTE("path: /c, methods: [GET]"));
+    CHECK_STR(found(&b, "TRACE", "", "/a"), "405 GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    CHECK_STR(found(&b, "TRACE", "", "/b"), "/b");
+    CHECK_STR(found(&b, "TRACE", "", "/c"), "405 GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    CHECK_STR(found(&b, "GET", "", "/b"), "405 TRACE");
+    unbuild(&b);
+}
+
+TEST(P03_a_host_that_nobody_named) {
+    struct built b;
+    build(&b, HEAD ROUTE("path: /a, host: h") ROUTE("path: /*, host: i")
+                  ROUTE("path: /c, listen: \"127.0.0.1:8081\""));
+    CHECK_STR(found(&b, "GET", "x", "/a"), "421");
+    CHECK_STR(found(&b, "GET", "", "/a"), "421");
+    CHECK_STR(found(&b, "GET", "h", "/a"), "/a");
+    CHECK_STR(found(&b, "GET", "h", "/b"), "404"); /* it is served, though not this path */
+    CHECK_STR(found_on(&b, "127.0.0.1:8081", "GET", "x", "/a"), "404"); /* one route there takes any host */
+    CHECK_STR(found_on(&b, "127.0.0.1:8081", "GET", "x", "/c"), "/c");
+    unbuild(&b);
+}
+
+/* What a client may write for a path, parsed as a request: its path. */
+static struct b_slice parsed_path(struct b_slice target, struct b_arena *arena) {
+    static char head[4096];
+    static struct http_field fields[4];
+    struct http_request r;
+    int n = snprintf(head, sizeof head, "GET %.*s HTTP/1.1\r\nHost: h\r\n\r\n", B_FMT(target));
+    if (h1_parse_request(b_slice(head, (size_t)n), &http_limits_default, fields, 4, arena, &r) != n)
+        return b_slice(NULL, 0);
+    return b_arena_copy(arena, r.path);
+}
+
+/* A normal path in other words: escapes of what needs none, empty and dot segments. */
+static void disguise(struct b_text *out, struct b_slice path, struct b_rng *rng) {
+    static const char *const slashes[] = {"/", "//", "/./", "/%2e/", "/x/../", "/x/%2E./"};
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.ptr[i];
+        if (c == '/')
+            b_text_cstr(out, slashes[b_rng_below(rng, sizeof slashes / sizeof slashes[0])]);
+        else if (b_rng_below(rng, 3) == 0 && ((c >= 'a' && c <= 'z') || c == '~' || c == '.'))
+            b_text_printf(out, b_rng_below(rng, 2) ? "%%%02x" : "%%%02X", (unsigned)c);
+        else
+            b_text_char(out, c);
+    }
+}
+
+TEST(P02_a_path_and_its_normal_form_find_the_same_route) {
+    static const char *const words[] = {"/",  "/a",  "/b",         "/a;b=c", "/..;",
+                                        "/~", "/.a", "/%E2%82%AC", "/%3A",   "/a:"};
+    char plain[256], other[1024];
+    struct built b;
+    struct b_rng rng = {.state = 7};
+    struct b_arena arena;
+    build(&b, HEAD ROUTE("path: /") ROUTE("path: /a/*") ROUTE("path: \"/a/{x}\"") ROUTE("path: /b")
+                  ROUTE("path: \"/{x}/a;b=c\"") ROUTE("path: \"/{x}/{y}/b\"") ROUTE("path: \"/~/\""));
+    for (int run = 0; run < 20000; run++) {
+        struct b_text path = b_text_fixed(plain, sizeof plain - 1),
+                      written = b_text_fixed(other, sizeof other - 1);
+        b_arena_init(&arena, B_TAG_TEST, NULL, NULL, 0, 1 << 20);
+        for (unsigned n = 1 + (unsigned)b_rng_below(&rng, 4); n > 0; n--) {
+            const char *word = words[b_rng_below(&rng, sizeof words / sizeof words[0])];
+            b_text_cstr(&path, word[1] || n == 1 ? word : "/a");
+        }
+        plain[path.len] = 0;
+        disguise(&written, b_text_slice(&path), &rng);
+        struct b_slice once = parsed_path(b_text_slice(&written), &arena), twice = parsed_path(once, &arena);
+        other[written.len] = 0;
+        CHECK_SLICE(once.ptr, once.len, plain);
+        CHECK_SLICE(twice.ptr, twice.len, plain);
+        char text[256];
+        snprintf(text, sizeof text, "%.*s", B_FMT(once));
+        char direct[256];
+        snprintf(direct, sizeof direct, "%s", found(&b, "GET", "h", plain));
+        CHECK_STR(found(&b, "GET", "h", text), direct);
+        b_arena_release(&arena);
+    }
     unbuild(&b);
 }
 
@@ -250,6 +334,10 @@ const struct test_case router_tests[] = {
     {"a_long_host_is_no_host", a_long_host_is_no_host},
     {"takes_listeners", takes_listeners},
     {"takes_methods", takes_methods},
+    {"takes_trace_only_where_it_is_named", takes_trace_only_where_it_is_named},
+    {"P03_a_host_that_nobody_named", P03_a_host_that_nobody_named},
+    {"P02_a_path_and_its_normal_form_find_the_same_route",
+     P02_a_path_and_its_normal_form_find_the_same_route},
     {"head_comes_with_get", head_comes_with_get},
     {"allow_names_each_method_once", allow_names_each_method_once},
     {"allow_has_an_end", allow_has_an_end},

@@ -28,7 +28,7 @@ void unbuild(struct built *b) {
 
 static void write_match(struct b_text *out, const struct gw_match *m) {
     if (!m->route) {
-        b_text_cstr(out, m->path_known ? "405" : "404");
+        b_text_cstr(out, m->path_known ? "405" : m->misdirected ? "421" : "404");
         if (m->allow.len)
             b_text_printf(out, " %.*s", B_FMT(m->allow));
         return;
