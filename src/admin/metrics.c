@@ -5,6 +5,7 @@
 #include "admin/answer.h"
 #include "base/number.h"
 #include "gateway/conn.h"
+#include "gateway/tunnel.h"
 #include "runtime/offload.h"
 #include "telemetry/http_metrics.h"
 
@@ -80,6 +81,31 @@ static void collect_durations(struct tel_samples *out, void *arg) {
     each_workers_histogram(out, tel_worker_totals);
 }
 
+static void collect_tunnels(struct tel_samples *out, void *arg) {
+    (void)arg;
+    for (unsigned i = 0; i < rt_worker_count(); i++) {
+        char digits[B_U64_TEXT];
+        struct b_slice label = b_slice(digits, b_format_u64(digits, i));
+        struct gw_tunnel_figures figures;
+        gw_tunnel_figures(i, &figures);
+        tel_sample(out, &label, (double)figures.open);
+    }
+}
+
+static void collect_tunnel_bytes(struct tel_samples *out, void *arg) {
+    struct b_slice in = B_LIT("in"), out_ = B_LIT("out");
+    uint64_t bytes_in = 0, bytes_out = 0;
+    (void)arg;
+    for (unsigned i = 0; i < rt_worker_count(); i++) {
+        struct gw_tunnel_figures figures;
+        gw_tunnel_figures(i, &figures);
+        bytes_in += figures.in;
+        bytes_out += figures.out;
+    }
+    tel_sample(out, &in, (double)bytes_in);
+    tel_sample(out, &out_, (double)bytes_out);
+}
+
 static void collect_backend(struct tel_samples *out, void *arg) {
     struct b_slice name = B_LIT("epoll"); /* the only one yet */
     (void)arg;
@@ -95,6 +121,16 @@ static struct {
       .type = TEL_GAUGE,
       .labels = {"worker"}},
      collect_connections},
+    {{.name = "weir_tunnels",
+      .help = "Tunnels that a worker holds, after an upgrade.",
+      .type = TEL_GAUGE,
+      .labels = {"worker"}},
+     collect_tunnels},
+    {{.name = "weir_tunnel_bytes_total",
+      .help = "Bytes carried through tunnels, in from clients and out to them.",
+      .type = TEL_COUNTER,
+      .labels = {"direction"}},
+     collect_tunnel_bytes},
     {{.name = "weir_loop_turns_total",
       .help = "Turns of a worker's event loop.",
       .type = TEL_COUNTER,

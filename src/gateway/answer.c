@@ -78,7 +78,7 @@ static void decide_close(struct exchange *ex) {
         ex->close = true;
 }
 
-static int write_head(struct exchange *ex, struct b_text *out) {
+static int write_head(struct exchange *ex, struct b_text *out, struct b_slice upgrade) {
     for (struct gw_head_hook *h = ex->hooks; h; h = h->next)
         h->fn(ex, h);
     choose_framing(ex);
@@ -87,7 +87,7 @@ static int write_head(struct exchange *ex, struct b_text *out) {
     if (ex->req.method == HTTP_METHOD_HEAD)
         flags |= H1_WRITE_TO_HEAD;
     bool dated = http_fields_find(&ex->res.fields, HTTP_FIELD_DATE) != NULL;
-    int rc = h1_write_response(out, &ex->res, flags, b_slice(NULL, 0));
+    int rc = h1_write_response(out, &ex->res, flags, upgrade);
     if (rc)
         return rc;
     if (!dated && ex->res.status >= 200) {
@@ -195,7 +195,7 @@ int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, b
     struct out o = {.iov = gw_worker()->iov};
     struct b_text buf = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
     if (ex->sent == GW_SENT_NOTHING) {
-        int rc = write_head(ex, &buf);
+        int rc = write_head(ex, &buf, b_slice(NULL, 0));
         if (rc)
             return rc;
     }
@@ -214,6 +214,18 @@ int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, b
     if (last && ex->res.body == HTTP_BODY_CHUNKED && has_body(ex))
         add(&o, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
     return flush(ex, &o, last);
+}
+
+int gw_switch(struct exchange *ex, const struct http_response *res, struct b_slice protocol) {
+    struct out o = {.iov = gw_worker()->iov};
+    struct b_text buf = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
+    ex->res = *res;
+    http_fields_strip_hop(&ex->res.fields);
+    int rc = write_head(ex, &buf, protocol);
+    if (rc)
+        return rc;
+    add(&o, buf.ptr, buf.len);
+    return flush(ex, &o, true);
 }
 
 int gw_begin(struct exchange *ex, struct b_slice first) {

@@ -15,12 +15,17 @@ struct gw_worker *gw_worker(void) {
     return workers[rt_index()];
 }
 
+const struct gw_worker *gw_worker_of(unsigned index) {
+    return workers[index];
+}
+
 int gw_workers_init(void) {
     for (unsigned i = 0; i < rt_worker_count(); i++) {
         workers[i] = b_zalloc(B_TAG_GATEWAY, sizeof *workers[i]);
         if (!workers[i])
             return -ENOMEM;
         b_list_init(&workers[i]->conns);
+        b_list_init(&workers[i]->tunnels);
         workers[i]->date_until = RT_NOWAIT;
     }
     return 0;

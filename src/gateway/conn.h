@@ -46,14 +46,17 @@ struct gw_conn {
  * fiber that is to touch one page. */
 #define GW_FIELDS_MAX 1024
 struct gw_worker {
-    struct b_list conns;
+    struct b_list conns, tunnels;
     struct http_field req_fields[GW_FIELDS_MAX], res_fields[GW_FIELDS_MAX];
     struct iovec iov[3 * GW_PIECES + 3]; /* of a piece: chunk size, bytes, line end; and head, last chunk */
-    struct b_counter connections;
+    struct b_counter connections, tunnels_open;
+    struct b_counter tunnel_in, tunnel_out; /* bytes */
     char date[HTTP_DATE_LEN];
     rt_time date_until; /* the text above is right until then */
 };
 struct gw_worker *gw_worker(void);
+/* That of a worker, or NULL before it is there. For counters: the rest is the worker's own. */
+const struct gw_worker *gw_worker_of(unsigned index);
 int gw_workers_init(void);
 void gw_workers_free(void);
 /* Connections per worker, for the metrics and for giving work away. */

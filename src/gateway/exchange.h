@@ -25,6 +25,7 @@ struct exchange;
 struct gw_conn;
 struct gw_route;
 struct gw_snapshot;
+struct gw_tunnel;
 
 /* Runs just before the response head is written, innermost first, so that a middleware can change it. It lives on the
  * stack of the middleware that put it there. Must not wait. */
@@ -56,10 +57,12 @@ struct exchange {
     bool continue_sent; /* 100 Continue went out, or need not */
     bool deadline_told; /* by a trusted peer: a body that streams in does not move it */
     /* what has happened */
-    uint8_t sent;            /* enum gw_sent */
-    uint8_t step;            /* of the pipeline */
-    bool close;              /* the connection ends with this exchange */
-    bool counted;            /* in gateway->requests */
+    uint8_t sent; /* enum gw_sent */
+    uint8_t step; /* of the pipeline */
+    bool close;   /* the connection ends with this exchange */
+    bool counted; /* in gateway->requests */
+    struct gw_tunnel
+        *tunnel; /* both sides have switched to another protocol: what comes after this exchange */
     enum http_error refusal; /* why the request never got a route */
     enum http_error error;   /* what weir itself answered or failed with; HTTP_OK otherwise */
     uint64_t body_out;
@@ -104,6 +107,9 @@ int gw_write(struct exchange *ex, const struct b_slice *pieces, unsigned count)
 int gw_end(struct exchange *ex);
 /* The same as gw_begin, gw_write, gw_end in one write: the head, these pieces, and the end if `last`. */
 int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, bool last)
+    __attribute__((warn_unused_result));
+/* 101: the response, whose fields are lent, goes out with Upgrade naming the protocol. 0 or -(enum http_error). */
+int gw_switch(struct exchange *ex, const struct http_response *res, struct b_slice protocol)
     __attribute__((warn_unused_result));
 /* The body cannot be finished: the connection is cut, so that the client sees that it is not whole (U05). */
 void gw_abort(struct exchange *ex, enum http_error why);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/tunnel.h"
 #include "net/dns.h"
 #include "net/listener.h"
 #include "telemetry/http_metrics.h"
@@ -313,8 +314,10 @@ void gw_quiet(struct gateway *g) {
     end_reloads(g);
     B_LIST_EACH(n, &g->listeners)
         gw_listener_stop(B_CONTAINER(n, struct gw_listener, link));
+    atomic_store(&g->cut, true);
+    int rc = rt_on_all_workers("end tunnels", gw_tunnels_end, NULL);
     up_registry_close(g->upstreams);
-    int rc = rt_on_all_workers("close dns", close_dns, NULL);
+    rc = rt_on_all_workers("close dns", close_dns, NULL);
     (void)rc; /* it only gives memory back */
 }
 

@@ -74,6 +74,7 @@ struct gateway {
     _Atomic uint64_t connections;
     _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
     _Atomic bool draining;
+    _Atomic bool cut;         /* tunnels end */
     _Atomic bool reload_busy; /* held by a reload, or for a moment by a reaper; for good once `leaving` */
     _Atomic unsigned reapers_busy; /* reapers that hold it, or are about to try */
     _Atomic bool leaving;          /* reloads are over for good */

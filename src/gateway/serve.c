@@ -5,6 +5,7 @@
 #include "base/sanitize.h"
 #include "gateway/conn.h"
 #include "gateway/router.h"
+#include "gateway/tunnel.h"
 #include "http/h1_parse.h"
 #include "telemetry/http_metrics.h"
 
@@ -18,8 +19,9 @@ static void record(struct exchange *ex);
 static void end(struct exchange *ex);
 static bool next_head(struct gw_conn *c, struct b_slice *head);
 
-/* One request: read its head, find its route, run the pipeline, record. False when the connection is over. */
-static bool serve_one(struct gw_conn *c, struct b_slice head) {
+/* One request: read its head, find its route, run the pipeline, record. False when the connection is over, or has become
+ * a tunnel. */
+static bool serve_one(struct gw_conn *c, struct b_slice head, struct gw_tunnel **tunnel) {
     struct exchange ex;
     begin(&ex, c);
     int rc = read_head(&ex, head);
@@ -31,13 +33,18 @@ static bool serve_one(struct gw_conn *c, struct b_slice head) {
     finish_body(&ex);
     record(&ex);
     end(&ex);
+    *tunnel = ex.tunnel;
     return !ex.close;
 }
 
 void gw_serve(struct gw_conn *c, struct b_slice head) {
+    struct gw_tunnel *tunnel;
     do {
-        if (!serve_one(c, head)) {
-            gw_linger(c);
+        if (!serve_one(c, head, &tunnel)) {
+            if (tunnel)
+                gw_tunnel_run(tunnel);
+            else
+                gw_linger(c);
             return;
         }
         /* of many that lie ready here; when it is cancelled, the next request's waits find out */

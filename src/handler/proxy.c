@@ -4,6 +4,8 @@
 #include "base/number.h"
 #include "gateway/conn.h"
 #include "gateway/module.h"
+#include "gateway/tunnel.h"
+#include "handler/proxy_upgrade.h"
 #include "runtime/worker.h"
 #include "upstream/attempt.h"
 
@@ -11,12 +13,14 @@ struct proxy_conf {
     struct cfg_head head;
     struct cfg_upstream_ref upstream;
     struct b_slice strip_prefix;
+    struct cfg_list upgrade; /* struct cfg_text */
 };
 
 struct proxy_state {
     struct up_upstream *upstream;
     struct b_slice strip_prefix; /* without a final slash */
     struct b_slice name;
+    const struct proxy_conf *conf;
 };
 
 static const struct cfg_option options[] = {
@@ -33,6 +37,13 @@ static const struct cfg_option options[] = {
      .max = 1024,
      .example = "/api",
      .help = "what is taken off the front of the path before it is sent; only whole segments are"},
+    {.name = "upgrade",
+     .type = CFG_STRINGS,
+     CFG_AT(struct proxy_conf, upgrade),
+     .max = 8,
+     .example = "[websocket]",
+     .help =
+         "other protocols that client and upstream may switch to; an Upgrade that names none of them is taken out"},
     {0},
 };
 
@@ -40,7 +51,7 @@ static int check(struct cfg_errors *errors, const struct cfg_node *node, void *c
     struct proxy_conf *c = conf;
     if (c->strip_prefix.ptr && c->strip_prefix.ptr[0] != '/')
         return cfg_error_at(errors, node, "strip_prefix must begin with /, like a path");
-    return 0;
+    return hd_proxy_upgrade_check(errors, &c->upgrade);
 }
 
 static const struct cfg_later later[] = {
@@ -66,6 +77,7 @@ static int open(const struct gw_open *o, const struct cfg_route *route, const vo
     if (!s->upstream)
         return cfg_error_memory(o->errors);
     s->name = c->upstream.name;
+    s->conf = c;
     s->strip_prefix = c->strip_prefix;
     while (s->strip_prefix.len && s->strip_prefix.ptr[s->strip_prefix.len - 1] == '/')
         s->strip_prefix.len--;
@@ -237,7 +249,8 @@ static int explain(struct exchange *ex, const struct proxy_state *s, const struc
 
 static int run(struct exchange *ex, void *state) {
     const struct proxy_state *s = state;
-    const struct up_client client = {.has_body = gw_body_pending(ex),
+    const struct up_client client = {.upgrade = hd_proxy_upgrade(ex, &s->conf->upgrade),
+                                     .has_body = gw_body_pending(ex),
                                      .on_demand = gw_body_on_demand(ex),
                                      .deadline_moves = !ex->deadline_told,
                                      .read = read_body,
@@ -254,12 +267,17 @@ static int run(struct exchange *ex, void *state) {
     int rc = prepare(ex, s, &out);
     if (rc)
         return rc;
+    ex->close |= client.upgrade.len != 0; /* what follows the request is no HTTP, come what may (S24) */
     rc = up_start(&x, &ex->call, s->upstream, &out, &client, gw_worker()->res_fields, GW_FIELDS_MAX);
     ex->upstream = s->name;
     ex->endpoint = x.endpoint ? b_slice_cstr(x.endpoint->text) : b_slice(NULL, 0);
     ex->attempts = x.attempts;
-    if (rc == 0)
+    if (rc == 0 && x.res.status == 101)
+        rc = gw_tunnel_open(ex, &x, client.upgrade);
+    else if (rc == 0) {
+        x.res.keep_alive &= !client.upgrade.len;
         rc = relay(ex, &x);
+    }
     if (rc < 0)
         rc = explain(ex, s, &x, rc);
     up_finish(&x);

@@ -95,7 +95,8 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
              const struct up_client *client, struct http_field *fields, unsigned cap) {
     uint64_t tried = 0, sent;
     bool fresh = false;
-    *x = (struct up_exchange){.upstream = u, .fields = fields, .cap = cap, .phase = "queue"};
+    *x = (struct up_exchange){
+        .upstream = u, .fields = fields, .cap = cap, .upgrade = client->upgrade, .phase = "queue"};
     if (atomic_fetch_add_explicit(&u->in_flight, 1, memory_order_relaxed) >= u->max_in_flight) {
         atomic_fetch_sub_explicit(&u->in_flight, 1, memory_order_relaxed);
         tel_add(u->metrics.rejected, rt_index(), 1);
@@ -122,6 +123,16 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
             x->endpoint = up_balance(u, &tried);
         fresh = stale;
     }
+}
+
+struct up_conn *up_detach(struct up_exchange *x) {
+    struct up_conn *c = x->conn;
+    up_hold(x->upstream);
+    x->conn = NULL;
+    b_free(c->in);
+    c->in = NULL;
+    c->in_len = 0;
+    return c;
 }
 
 void up_finish(struct up_exchange *x) {

@@ -12,7 +12,8 @@
 struct up_client {
     bool has_body;  /* which is read while it is sent: */
     bool on_demand; /* no byte of it comes before it is read: not before the head is at an endpoint (S23) */
-    bool deadline_moves; /* with each piece, so that it cannot be told to the endpoint */
+    struct b_slice upgrade; /* the protocol that is asked for, without a body; empty: none */
+    bool deadline_moves;    /* with each piece, so that it cannot be told to the endpoint */
     /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
     int (*read)(void *arg, struct b_slice *piece);
     /* Waits until read will not wait (0) or `other` is readable (1), whichever is first, or -(enum http_error). */
@@ -29,6 +30,7 @@ struct up_exchange {
     struct up_conn *conn;
     struct http_response res;  /* fields and reason are lent until the next wait */
     struct http_field *fields; /* the caller's array for them */
+    struct b_slice upgrade;    /* what the client asks for */
     unsigned cap;
     unsigned interim; /* responses before the final one, of this attempt */
     struct h1_chunked chunked;
@@ -61,6 +63,10 @@ int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline)
 
 /* Body pieces that can be had without waiting; as up_read, and -EAGAIN when there are none. */
 int up_read_ready(struct up_exchange *x, struct b_slice *pieces) __attribute__((warn_unused_result));
+
+/* After a 101: the connection is the caller's, to be ended with up_pool_close, and so is a reference of its upstream
+ * (up_put). */
+struct up_conn *up_detach(struct up_exchange *x);
 
 /* Gives the connection back, or closes it when it is in doubt, and counts. */
 void up_finish(struct up_exchange *x);

@@ -11,19 +11,28 @@ static int bad_response(struct up_exchange *x, enum http_error why) {
     return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
 }
 
+/* Whether a 101 switches to the protocol that was asked for, and to no other (S24). */
+static bool switches(const struct up_exchange *x) {
+    const struct http_fields *fs = &x->res.fields;
+    const struct http_field *f = http_fields_find(fs, HTTP_FIELD_UPGRADE);
+    return x->upgrade.len && f && x->res.minor == 1 && b_slice_ieq(http_field_value(f), x->upgrade) &&
+           !http_fields_next(fs, HTTP_FIELD_UPGRADE, f) &&
+           http_fields_has_token(fs, HTTP_FIELD_CONNECTION, B_LIT("upgrade"));
+}
+
 /* Parses the head at the front of `in`, interim or final: its length, 0 when it is not whole, or -(enum http_error). */
 static ssize_t parse_head(struct up_exchange *x, const struct http_request *req, struct b_slice in) {
     enum http_error why = HTTP_OK;
     ssize_t n = h1_parse_response(in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
     if (n < 0)
         return bad_response(x, why);
-    if (n > 0 && x->res.status == 101)
+    if (n > 0 && x->res.status == 101 && !switches(x))
         return bad_response(x, HTTP_E_UNASKED_SWITCH);
     return n;
 }
 
 static bool is_interim(const struct up_exchange *x) {
-    return x->res.status < 200;
+    return x->res.status < 200 && x->res.status != 101;
 }
 
 bool up_final_begun(struct up_exchange *x, const struct http_request *req, struct b_slice in) {

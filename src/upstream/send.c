@@ -26,7 +26,7 @@ static int write_head(struct up_exchange *x, const struct rt_call *call, struct 
     struct b_slice host = req->authority;
     if (!host.len)
         req->authority = x->endpoint->authority;
-    int rc = h1_write_request(out, req, 0, b_slice(NULL, 0));
+    int rc = h1_write_request(out, req, 0, x->upgrade);
     req->authority = host;
     if (rc || (client->has_body && client->deadline_moves && !first_is_all(x, req)))
         return rc;

@@ -202,6 +202,11 @@ struct up_upstream *up_get(struct up_registry *r, const struct cfg_upstream *con
     return u;
 }
 
+struct up_upstream *up_hold(struct up_upstream *u) {
+    atomic_fetch_add(&u->refs, 1);
+    return u;
+}
+
 #define TRIES 100
 
 /* Memory or fibers may be short for a moment. */

@@ -75,6 +75,8 @@ void up_registry_free(struct up_registry *r);
 /* The upstream that this config describes: the one in use when nothing about it has changed (its pool and state live
  * on), else a new one. Counts a reference. NULL when memory is short. */
 struct up_upstream *up_get(struct up_registry *r, const struct cfg_upstream *conf);
+/* Counts one more reference, for one who has one already. */
+struct up_upstream *up_hold(struct up_upstream *u);
 /* Gives a reference back; the last one closes its idle connections. From a fiber, or with no worker running. */
 void up_put(struct up_upstream *u);
 /* Opens connections until pool.min_idle are there; from a fiber, may wait. */

@@ -119,6 +119,7 @@ static const char with_defaults[] =
     "  header_timeout: 10s\n"
     "  body_timeout: 30s\n"
     "  idle_timeout: 1m\n"
+    "  tunnel_idle_timeout: 1h\n"
     "  max_connections: 10000\n"
     "  max_in_flight: 20000\n"
     "use:\n"
