@@ -10,6 +10,7 @@ from harness import WEIR_BIN, Lab
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "release: also runs against the release binary")
+    config.addinivalue_line("markers", "night: the night runs it with larger counts (WEIR_NIGHT=1)")
 
 
 def pytest_sessionstart(session):
