@@ -192,8 +192,10 @@ static int find_route(struct exchange *ex) {
         return rc;
     if (ex->req.method == HTTP_METHOD_CONNECT)
         return -HTTP_E_CONNECT_REFUSED;
-    if (ex->req.https && !gw_peer_trusted(ex))
-        return -HTTP_E_MISDIRECTED; /* no connection here is secured (RFC 9110 section 7.4) */
+    if (ex->req.https && !gw_peer_trusted(ex)) {
+        ex->close = true; /* the client takes this connection for one that is secured (RFC 9110 section 7.4) */
+        return -HTTP_E_MISDIRECTED;
+    }
     gw_router_find(ex->snapshot->router, ex->req.authority, &ex->conn->listener->conf, ex->req.method,
                    ex->req.method_text, ex->req.path, &ex->call.arena, &m);
     ex->allow = m.allow;

@@ -170,7 +170,7 @@ def test_P03_an_unknown_host(lab):
 def test_P03_https_on_a_plain_connection(gate, lab):
     """RFC 9110 section 7.4: only a proxy that is trusted may speak for a secured connection."""
     response = gate.get("https://a.example/x")
-    assert response.status == 421 and response.json()["code"] == "misdirected"
+    assert response.status == 421 and response.json()["code"] == "misdirected" and response.closes
     weir = lab.weir({**proxy(gate.origin), "trusted_proxies": ["127.0.0.0/8"]})
     told = weir.get("https://a.example/x").json()
     assert told["target"] == "/x" and arrived(told, "x-forwarded-proto") == ["https"]

@@ -22,6 +22,7 @@ upstreams: {{origin: {{endpoints: ["http://127.0.0.1:{origin}"], timeout: 120s}}
 routes:
   - {{match: {{path: /probe}}, respond: {{body: ok}}}}
   - {{match: {{path: "/*"}}, deadline: 120s, proxy: {{upstream: origin}}}}
+  - {{match: {{path: "/*", methods: [TRACE]}}, deadline: 120s, proxy: {{upstream: origin}}}}
 """
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
