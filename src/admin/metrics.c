@@ -203,10 +203,19 @@ static double in_flight(void *arg) {
     return (double)atomic_load_explicit(&g->requests, memory_order_relaxed);
 }
 
+static double given(void *arg) {
+    (void)arg;
+    return (double)gw_given();
+}
+
 static struct {
     struct tel_family family;
     tel_gauge_fn *fn;
 } figures[] = {
+    {{.name = "weir_steals_total",
+      .help = "Client connections that a worker has given to a less loaded one.",
+      .type = TEL_COUNTER},
+     given},
     {{.name = "weir_fibers", .help = "Fibers alive.", .type = TEL_GAUGE}, fibers},
     {{.name = "weir_fiber_limit", .help = "Fibers that may be alive at once.", .type = TEL_GAUGE},
      fiber_limit},

@@ -55,6 +55,12 @@ static const struct cfg_option root_options[] = {
      .default_text = "auto",
      .choices = io_choices,
      .help = "how the kernel is asked: epoll, io_uring, or what works best here"},
+    {.name = "balance_workers",
+     .type = CFG_BOOL,
+     CFG_AT(struct cfg_root, balance_workers),
+     .default_text = "true",
+     .help =
+         "whether a busy worker gives connections to idle ones, between two requests and when they are accepted"},
     {.name = "log",
      .type = CFG_OBJECT,
      CFG_AT(struct cfg_root, log),

@@ -101,6 +101,7 @@ struct cfg_root {
     int64_t version;
     int64_t workers; /* 0: auto */
     int io;          /* enum cfg_io */
+    bool balance_workers;
     struct cfg_log log;
     struct cfg_list trusted_proxies; /* struct cfg_cidr */
     struct cfg_list listen;          /* struct cfg_listener */

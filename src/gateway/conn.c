@@ -42,17 +42,33 @@ uint64_t gw_worker_connections(unsigned worker) {
     return workers[worker] ? b_counter_get(&workers[worker]->connections) : 0;
 }
 
-void gw_conn_close(struct gw_conn *c, enum rt_end how) {
-    struct gateway *g = c->listener->gateway;
-    if (rt_is_attached(&c->stream))
-        rt_end(&c->stream, how);
+uint64_t gw_given(void) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < rt_worker_count() && workers[i]; i++)
+        sum += b_counter_get(&workers[i]->given);
+    return sum;
+}
+
+/* What the process counts goes back, and the memory. */
+static void release(struct gw_listener *l, struct gw_conn *c) {
+    if (!l->admin)
+        atomic_fetch_sub(&l->gateway->connections, 1);
+    gw_listener_put(l);
+    if (c)
+        b_free(c->in);
+    b_free(c);
+}
+
+static void leave_worker(struct gw_conn *c) {
     b_list_remove(&c->link);
     b_counter_sub(&gw_worker()->connections, 1);
-    if (!c->listener->admin)
-        atomic_fetch_sub(&g->connections, 1);
-    gw_listener_put(c->listener);
-    b_free(c->in);
-    b_free(c);
+}
+
+void gw_conn_close(struct gw_conn *c, enum rt_end how) {
+    if (rt_is_attached(&c->stream))
+        rt_end(&c->stream, how);
+    leave_worker(c);
+    release(c->listener, c);
 }
 
 /* --- a head that comes in --- */
@@ -78,7 +94,7 @@ static int keep_part(struct gw_conn *c, struct b_slice part) {
         c->in = bigger;
         c->in_cap = cap;
     }
-    memcpy(c->in, part.ptr, part.len);
+    memmove(c->in, part.ptr, part.len); /* it may lie there already */
     c->in_at = 0;
     c->in_len = (uint32_t)part.len;
     return 0;
@@ -154,61 +170,103 @@ static void readable(struct rt_parked *p, int result) {
     head_grew(c, seen, all);
 }
 
-void gw_conn_park(struct gw_conn *c) {
-    struct gateway *g = c->listener->gateway;
-    c->busy = false;
-    rt_disown(&c->stream);
-    c->parked.fn = readable;
-    if ((atomic_load_explicit(&g->draining, memory_order_relaxed) && !c->listener->admin) ||
-        !atomic_load_explicit(&c->listener->wanted, memory_order_relaxed)) {
-        gw_conn_close(c, RT_END_CLOSE);
-        return;
-    }
-    struct gw_snapshot *s = gw_pin(g);
+/* Whether connections like this one are to go, since the process or their listener does. */
+static bool leaving(const struct gw_conn *c) {
+    const struct gw_listener *l = c->listener;
+    return (!l->admin && atomic_load_explicit(&l->gateway->draining, memory_order_relaxed)) ||
+           !atomic_load_explicit(&l->wanted, memory_order_relaxed);
+}
+
+/* The state between two requests: until when the next one, or the rest of its head, must come. */
+static void settle(struct gw_conn *c) {
+    struct gw_snapshot *s = gw_pin(c->listener->gateway);
     rt_time idle = s->root->limits.idle_timeout, header = s->root->limits.header_timeout;
     gw_unpin(s);
+    rt_disown(&c->stream);
     if (c->in_len > c->in_at) {
-        c->head_deadline = rt_after(rt_now(), header);
         c->head_begun = rt_now();
-        park_until(c, c->head_deadline);
+        c->park_until = c->head_deadline = rt_after(rt_now(), header);
         return;
     }
     b_free(c->in);
     c->in = NULL;
     c->in_len = c->in_at = c->in_cap = 0;
     c->head_deadline = 0;
-    park_until(c, rt_after(rt_now(), idle));
+    c->park_until = rt_after(rt_now(), idle);
+}
+
+void gw_conn_park(struct gw_conn *c) {
+    settle(c);
+    c->busy = false;
+    if (leaving(c))
+        gw_conn_close(c, RT_END_CLOSE);
+    else
+        park_until(c, c->park_until);
+}
+
+/* --- coming to a worker --- */
+
+static void arrive(struct gw_conn *c, int fd) {
+    if (rt_attach(&c->stream, fd, false) != 0) {
+        rt_close_handle(fd);
+        release(c->listener, c);
+        return;
+    }
+    b_list_push_back(&gw_worker()->conns, &c->link);
+    b_counter_add(&gw_worker()->connections, 1);
+    c->parked = (struct rt_parked){.fn = readable};
+    if (leaving(c))
+        gw_conn_close(c, RT_END_CLOSE);
+    else if (c->in_len > c->in_at) /* perhaps a whole head */
+        head_grew(c, 0, b_slice(c->in + c->in_at, c->in_len - c->in_at));
+    else
+        park_until(c, c->park_until);
+}
+
+static void arrived(struct rt_msg *m) {
+    struct gw_conn *c = B_CONTAINER(m, struct gw_conn, way.msg);
+    arrive(c, c->way.fd);
+}
+
+static void send_on_its_way(struct gw_conn *c, int fd, unsigned worker) {
+    c->way.msg.fn = arrived;
+    c->way.fd = fd;
+    b_counter_add(&gw_worker()->given, 1);
+    rt_post(rt_worker(worker), &c->way.msg);
 }
 
 /* The header timeout of the first request runs from the accept. */
-static void park_first(struct gw_conn *c) {
-    if (!atomic_load(&c->listener->wanted)) { /* it was stopped while the connection was on its way here */
-        gw_conn_close(c, RT_END_CLOSE);
-        return;
-    }
-    struct gw_snapshot *s = gw_pin(c->listener->gateway);
-    rt_time at = rt_after(rt_now(), s->root->limits.header_timeout);
-    gw_unpin(s);
-    c->parked.fn = readable;
-    park_until(c, at);
-}
-
-void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer) {
+void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer, unsigned worker) {
     struct gw_conn *c = b_zalloc(B_TAG_CONNECTIONS, sizeof *c);
-    int rc = c ? rt_attach(&c->stream, fd, false) : -ENOMEM;
-    if (rc) {
-        b_free(c);
+    if (!c) {
         rt_close_handle(fd);
-        if (!l->admin)
-            atomic_fetch_sub(&l->gateway->connections, 1);
-        gw_listener_put(l);
+        release(l, NULL);
         return;
     }
+    struct gw_snapshot *s = gw_pin(l->gateway);
+    c->park_until = rt_after(rt_now(), s->root->limits.header_timeout);
+    gw_unpin(s);
     c->listener = l;
     c->peer = *peer;
-    b_list_push_back(&gw_worker()->conns, &c->link);
-    b_counter_add(&gw_worker()->connections, 1);
-    park_first(c);
+    if (worker == rt_index())
+        arrive(c, fd);
+    else
+        send_on_its_way(c, fd, worker);
+}
+
+bool gw_conn_send_to(struct gw_conn *c, unsigned worker) {
+    /* nothing must be under way: what the back end holds cannot move */
+    if (leaving(c) || c->stream.flags & (RT_STREAM_READABLE | RT_STREAM_HUP | RT_STREAM_ERROR))
+        return false;
+    settle(c);
+    int fd = rt_end(&c->stream, RT_END_DETACH);
+    leave_worker(c);
+    c->busy = false;
+    if (fd < 0)
+        release(c->listener, c);
+    else
+        send_on_its_way(c, fd, worker);
+    return true;
 }
 
 void gw_conns_close_idle(const struct gw_listener *of) {

@@ -27,12 +27,19 @@ struct gw_listener {
 
 struct gw_conn {
     struct rt_stream stream;
-    struct rt_parked parked;
+    union {
+        struct rt_parked parked;
+        struct {
+            struct rt_msg msg;
+            int fd;
+        } way; /* to another worker: neither parked nor attached then */
+    };
     struct b_list link; /* on the worker's list */
     struct gw_listener *listener;
     struct net_peer peer;
     bool busy;              /* a fiber serves it */
     bool reset;             /* it ends with a reset: what went out is not whole */
+    uint16_t window;        /* in which it was served last: gw_giving.window */
     uint32_t in_len, in_at; /* unread bytes are in[in_at .. in_len) */
     uint32_t in_cap;
     char *in;              /* bytes received and not used yet; NULL mostly */
@@ -47,9 +54,18 @@ struct gw_conn {
 #define GW_FIELDS_MAX 1024
 struct gw_worker {
     struct b_list conns, tunnels;
+    struct gw_giving {
+        rt_time look_at; /* when the others' loads are looked at again */
+        unsigned left;   /* connections to give away until then, and to whom */
+        unsigned to;
+        unsigned active; /* connections that were served since the last look */
+        unsigned uneven; /* looks in a row that found others idle enough */
+        uint16_t window; /* number of looks */
+    } giving;
     struct http_field req_fields[GW_FIELDS_MAX], res_fields[GW_FIELDS_MAX];
     struct iovec iov[3 * GW_PIECES + 3]; /* of a piece: chunk size, bytes, line end; and head, last chunk */
     struct b_counter connections, tunnels_open;
+    struct b_counter given;                 /* connections that others got from here */
     struct b_counter tunnel_in, tunnel_out; /* bytes */
     char date[HTTP_DATE_LEN];
     rt_time date_until; /* the text above is right until then */
@@ -61,9 +77,14 @@ int gw_workers_init(void);
 void gw_workers_free(void);
 /* Connections per worker, for the metrics and for giving work away. */
 uint64_t gw_worker_connections(unsigned worker);
+/* Connections that workers have given to others. */
+uint64_t gw_given(void);
 
-/* Takes over an accepted handle on this worker, and parks it. */
-void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer);
+/* Takes over an accepted handle for some worker, on which it is parked. */
+void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer, unsigned worker);
+/* Sends a connection between two requests to another worker, with what it has received; from its fiber, which then ends.
+ * False where that is not possible, and nothing has changed. */
+bool gw_conn_send_to(struct gw_conn *c, unsigned worker);
 void gw_conn_close(struct gw_conn *c, enum rt_end how);
 /* Parks an idle connection, or one whose head is not whole; on the loop or from its fiber, which then ends. */
 void gw_conn_park(struct gw_conn *c);

@@ -1,11 +1,8 @@
 #include <errno.h>
 
 #include "base/log.h"
-#include "gateway/conn.h"
+#include "gateway/balance.h"
 #include "net/listener.h"
-
-/* A worker gives an accepted connection away when another one has clearly fewer. */
-#define IMBALANCE 8
 
 int gw_sockaddr(const struct cfg_addr *conf, struct rt_sockaddr *out) {
     switch (conf->kind) {
@@ -53,43 +50,6 @@ void gw_listener_put(struct gw_listener *l) {
 }
 
 /* --- accepting --- */
-
-struct given {
-    struct rt_msg msg;
-    struct gw_listener *listener;
-    struct net_peer peer;
-    int fd;
-};
-
-static void take_given(struct rt_msg *m) {
-    struct given *g = B_CONTAINER(m, struct given, msg);
-    gw_conn_open(g->listener, g->fd, &g->peer);
-    b_free(g);
-}
-
-static unsigned least_loaded(void) {
-    unsigned me = rt_index(), best = me;
-    uint64_t mine = gw_worker_connections(me), least = mine;
-    for (unsigned i = 0; i < rt_worker_count(); i++) {
-        uint64_t n = gw_worker_connections(i);
-        if (n < least) {
-            least = n;
-            best = i;
-        }
-    }
-    return mine - least > IMBALANCE + least / IMBALANCE ? best : me;
-}
-
-static void place(struct gw_listener *l, int fd, const struct net_peer *peer) {
-    unsigned to = least_loaded();
-    struct given *g = to == rt_index() ? NULL : b_alloc(B_TAG_GATEWAY, sizeof *g);
-    if (!g) {
-        gw_conn_open(l, fd, peer);
-        return;
-    }
-    *g = (struct given){.msg = {.fn = take_given}, .listener = l, .peer = *peer, .fd = fd};
-    rt_post(rt_worker(to), &g->msg);
-}
 
 static uint64_t most_connections(struct gateway *g) {
     struct gw_snapshot *s = gw_pin(g);
@@ -140,7 +100,7 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
             }
         net_peer_from(&peer, &from);
         atomic_fetch_add(&l->refs, 1);
-        place(l, fd, &peer);
+        gw_conn_open(l, fd, &peer, gw_place(l));
     }
 }
 

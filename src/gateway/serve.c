@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/sanitize.h"
-#include "gateway/conn.h"
+#include "gateway/balance.h"
 #include "gateway/router.h"
 #include "gateway/tunnel.h"
 #include "http/h1_parse.h"
@@ -252,8 +252,11 @@ static void record(struct exchange *ex) {
 
 /* --- the next one --- */
 
-/* Whole heads that have come already are served at once (pipelining); else the connection waits without a fiber. */
+/* Whole heads that have come already are served at once (pipelining); else the connection waits without a fiber. An idle
+ * worker may get it instead. */
 static bool next_head(struct gw_conn *c, struct b_slice *head) {
+    if (gw_give(c))
+        return false;
     size_t seen = c->in_len - c->in_at;
     *head = b_slice(seen ? c->in + c->in_at : NULL, seen);
     struct gw_snapshot *s = gw_pin(c->listener->gateway);

@@ -6,11 +6,13 @@ unsigned rt_load(struct rt_worker *w) {
     rt_time age = rt_now() - atomic_load_explicit(&w->load_at, memory_order_relaxed);
     if (age < 2 * RT_LOAD_WINDOW)
         return atomic_load_explicit(&w->load_share, memory_order_relaxed);
-    return rt_asleep(w) ? 0 : RT_LOAD_FULL;
+    return atomic_load_explicit(&w->asleep, memory_order_relaxed) ? 0 : RT_LOAD_FULL;
 }
 
-bool rt_asleep(const struct rt_worker *w) {
-    return atomic_load_explicit(&((struct rt_worker *)(uintptr_t)w)->asleep, memory_order_relaxed);
+bool rt_idle(const struct rt_worker *w) {
+    struct rt_worker *v = (struct rt_worker *)(uintptr_t)w; /* atomic_load of C11 takes no const */
+    return atomic_load_explicit(&v->asleep, memory_order_relaxed) &&
+           !atomic_load_explicit(&v->mailbox, memory_order_relaxed);
 }
 
 void rt_load_worked(struct rt_worker *w, rt_time now) {

@@ -22,8 +22,8 @@ struct rt_load {
 /* The share of its time that a worker works, 0 to RT_LOAD_FULL: that of its last window; nothing once it sleeps for
  * longer, everything while it is held for longer. Any worker may ask about any other, for two loads. */
 unsigned rt_load(struct rt_worker *w);
-/* The idle bit: it waits for events, with nothing to do. */
-bool rt_asleep(const struct rt_worker *w);
+/* The idle bit: it waits for events, with nothing to do, and no message is on its way to it. */
+bool rt_idle(const struct rt_worker *w);
 
 /* --- for the loop and the simulator --- */
 

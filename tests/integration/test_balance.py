@@ -1,9 +1,12 @@
 """Workers share their work, and no request holds a loop for long."""
+import re
 import threading
+import time
 
 import pytest
 
 from harness import proxy
+from wire import wait_until
 
 pytestmark = pytest.mark.release
 
@@ -11,11 +14,11 @@ YIELDS = "weir_loop_yields_total"
 
 
 def test_a_large_answer_is_sent_in_parts(lab):
-    text = "x" * 4000
-    weir = lab.weir({"routes": [{"match": {"path": "/"}, "respond": {"json": [text] * 1000}}]})
+    text = "x" * 100000
+    weir = lab.weir({"routes": [{"match": {"path": "/"}, "respond": {"json": ["${TEXT}"] * 40}}]}, env={"TEXT": text})
     before = weir.metric(YIELDS)
     answer = weir.get("/")
-    assert answer.json() == [text] * 1000
+    assert answer.json() == [text] * 40
     # the socket takes much more than a share of 256 KiB before it is full
     assert weir.metric(YIELDS) - before >= 2
 
@@ -63,3 +66,178 @@ def test_how_long_loops_are_held_is_told(lab):
         assert metrics.find("weir_worker_request_duration_seconds_bucket", worker=worker, le="+Inf")
     assert metrics.sum("weir_loop_hold_seconds_count") >= 20
     assert metrics.sum("weir_worker_request_duration_seconds_sum") > 0
+
+
+# ---- giving connections away ----
+
+SERVED = "weir_worker_request_duration_seconds_count"
+REQUEST = b"GET /light HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+TEXT = {"TEXT": "y" * 100000}
+
+
+def both(balance):
+    """Two workers, a cheap answer, and one of 4 MB."""
+    return {"workers": 2, "balance_workers": balance,
+            "routes": [{"match": {"path": "/light"}, "respond": {"body": "x" * 100}},
+                       {"match": {"path": "/heavy"}, "respond": {"json": ["${TEXT}"] * 40}}]}
+
+
+def served(weir):
+    metrics = weir.metrics()
+    return {worker: metrics.sum(SERVED, worker=worker) for worker in ("0", "1")}
+
+
+def on_one_worker(weir, count):
+    """So many connections that are all on one worker, and which one: each is tried with a request."""
+    found = {"0": [], "1": []}
+    while True:
+        conn = weir.connect()
+        before = served(weir)
+        assert conn.exchange("GET", "/light").status == 200
+        wait_until(lambda: sum(served(weir).values()) > sum(before.values()), "the request is counted")
+        worker = next(w for w, n in served(weir).items() if n > before[w])
+        found[worker].append(conn)
+        if len(found[worker]) == count:
+            return found[worker], worker
+
+
+class Load:
+    """A thread for each connection, which asks for ever; inside `with`."""
+
+    def __init__(self, tasks):
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=task) for task in tasks]
+        self.errors = []
+
+    def run(self, ask, conn, *more):
+        try:
+            while not self.stop.is_set():
+                ask(conn, *more)
+        except Exception as e:  # noqa: BLE001, told by the test
+            self.errors.append(e)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        assert not self.errors, self.errors
+
+
+def take(sock, size):
+    """Reads so many bytes, and gives the last of them."""
+    part = b""
+    while size:
+        part = sock.recv(min(size, 1 << 20))
+        assert part, "the connection ended"
+        size -= len(part)
+    return part
+
+
+def ask_many(conn, size):
+    """A pipeline; what comes back are answers of that size, whole and in order."""
+    conn.sock.sendall(REQUEST * 100)
+    assert take(conn.sock, 100 * size).endswith(b"x" * 100)
+
+
+def ask_heavy(conn, size):
+    conn.sock.sendall(b"GET /heavy HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert take(conn.sock, size).endswith(b'"]\n')
+
+
+def ask_light(conn, size, took):
+    start = time.monotonic()
+    conn.sock.sendall(REQUEST)
+    take(conn.sock, size)
+    took.append(time.monotonic() - start)
+
+
+def answer_sizes(weir):
+    """Of /light and /heavy, with their heads."""
+    sizes = []
+    for path in ("/light", "/heavy"):
+        with weir.connect() as conn:
+            conn.send(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+            while b"\r\n\r\n" not in conn.buffer:
+                conn.more()
+            head, rest = conn.buffer.split(b"\r\n\r\n", 1)
+            length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+            sizes.append(len(head) + 4 + length)
+            take(conn.sock, length - len(rest))
+    return sizes
+
+
+def test_connections_of_one_worker_are_shared(lab):
+    weir = lab.weir(both(False), env=TEXT)
+    size, _ = answer_sizes(weir)
+    conns, busy = on_one_worker(weir, 8)
+    idle = "1" if busy == "0" else "0"
+    tasks = [(ask_many, conn, size) for conn in conns]
+
+    before = served(weir)
+    with Load(tasks):
+        wait_until(lambda: served(weir)[busy] - before[busy] > 8000, "requests are served")
+    assert served(weir)[idle] == before[idle]
+    assert weir.metric("weir_steals_total") == 0
+
+    assert weir.reload(both(True)).status == 200
+    with Load(tasks):
+        wait_until(lambda: served(weir)[idle] - before[idle] > 1000, "the other worker serves too")
+    assert weir.metric("weir_steals_total") >= 1
+    assert weir.metric("weir_worker_connections", worker=idle) >= 1
+    for conn in conns:  # wherever they are now, they go on
+        assert conn.exchange("GET", "/light").body == b"x" * 100
+
+
+def test_light_requests_leave_a_worker_with_heavy_ones(lab):
+    weir = lab.weir(both(False), env=TEXT)
+    light, heavy = answer_sizes(weir)
+    conns, busy = on_one_worker(weir, 10)
+    idle = "1" if busy == "0" else "0"
+
+    def load(times):
+        return Load([(ask_heavy, conn, heavy) for conn in conns[:3]] +
+                    [(ask_light, conn, light, times) for conn in conns[3:]])
+
+    def p99(times):
+        return f"{sorted(times)[len(times) * 99 // 100] * 1000:.2f} ms of {len(times)}"
+
+    apart, together = [], []
+    before = served(weir)
+    with load(together):
+        wait_until(lambda: len(together) > 1000, "light requests are served")
+    assert served(weir)[idle] == before[idle]
+    assert weir.metric("weir_steals_total") == 0
+    assert weir.reload(both(True)).status == 200
+    with load([]):
+        wait_until(lambda: weir.metric("weir_steals_total") >= 1, "connections are given away")
+    with load(apart):
+        wait_until(lambda: len(apart) > 1000, "light requests are served")
+    assert served(weir)[idle] > before[idle]
+    print(f"p99 of light requests: {p99(together)} on one worker, {p99(apart)} shared")
+
+
+def test_a_half_sent_head_moves_along(lab):
+    """What has come of the next request when its connection is given away is not lost."""
+    weir = lab.weir(both(False), env=TEXT)
+    size, _ = answer_sizes(weir)
+    conns, busy = on_one_worker(weir, 8)
+    idle = "1" if busy == "0" else "0"
+    assert weir.reload(both(True)).status == 200
+
+    def ask_in_parts(conn):
+        conn.sock.sendall(REQUEST * 100 + REQUEST[:20])
+        take(conn.sock, 100 * size)
+        conn.sock.sendall(REQUEST[20:])
+        assert take(conn.sock, size).endswith(b"x" * 100)
+
+    before = served(weir)
+    with Load([(ask_in_parts, conn) for conn in conns]):
+        wait_until(lambda: served(weir)[idle] - before[idle] > 1000, "the other worker serves too")
+    assert weir.metric("weir_refusals_total") == 0

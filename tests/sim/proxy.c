@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "gateway/conn.h"
 #include "runtime/sim.h"
 #include "support/client.h"
 #include "support/origin.h"
@@ -54,6 +55,24 @@ static void clock_setter(void *arg) {
     while (!rt_cancelled()) {
         sim_pause(RT_S);
         rt_sim_set_wall_clock(rt_wall_clock() + (rt_time)sim_draw(48) * 3600 * RT_S - 24 * 3600 * RT_S);
+    }
+}
+
+/* Loads differ little here, so workers are told to give. */
+static void want_to_give(void *arg) {
+    struct gw_giving *v = &gw_worker()->giving;
+    (void)arg;
+    v->left = (unsigned)sim_draw(4);
+    v->to = (unsigned)sim_draw(rt_worker_count());
+    v->look_at = RT_NEVER;
+}
+
+static void giver(void *arg) {
+    (void)arg;
+    while (!rt_cancelled()) {
+        sim_pause(20 * RT_MS);
+        int rc = rt_on_all_workers("give", want_to_give, NULL);
+        HOLDS(rc == 0 || world.weather.short_memory);
     }
 }
 
@@ -149,6 +168,7 @@ static void director(void *arg) {
     HOLDS(gw_start(&world.gateway, &world.options, &errors) == 0);
     spawn(&s, true, "reload", reloader);
     spawn(&s, w->early_drain, "drain", early_drain);
+    spawn(&s, w->workers > 1, "give", giver);
     spawn(&s, w->clock_jumps, "clock", clock_setter);
     spawn(&s, w->short_memory, "saboteur", saboteur);
     while (rt_on_all_workers("clients", clients_run, NULL) != 0)
@@ -163,6 +183,7 @@ static void director(void *arg) {
     }
     if (!w->hurried_drain)
         check_rest();
+    totals.given += gw_given();
     gw_quiet(&world.gateway);
     origins_stop();
     cfg_errors_free(&errors);
@@ -203,11 +224,15 @@ static void run(uint64_t seed) {
 
 static bool summary(FILE *out) {
     const struct totals *t = &totals;
-    fprintf(out,
-            "answers: %llu whole, %llu weir's own, %llu broken off; %llu retries, %llu pipelines, %llu early",
-            (unsigned long long)t->whole, (unsigned long long)t->refused, (unsigned long long)t->broken_off,
-            (unsigned long long)t->retried, (unsigned long long)t->pipelined, (unsigned long long)t->early);
-    return t->whole && t->refused && t->broken_off && t->retried && t->pipelined && t->early && t->loitered;
+    fprintf(
+        out,
+        "answers: %llu whole, %llu weir's own, %llu broken off; %llu retries, %llu pipelines, %llu early; "
+        "%llu connections given",
+        (unsigned long long)t->whole, (unsigned long long)t->refused, (unsigned long long)t->broken_off,
+        (unsigned long long)t->retried, (unsigned long long)t->pipelined, (unsigned long long)t->early,
+        (unsigned long long)t->given);
+    return t->whole && t->refused && t->broken_off && t->retried && t->pipelined && t->early && t->loitered &&
+           t->given;
 }
 
 int main(int argc, char **argv) {

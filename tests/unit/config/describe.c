@@ -101,6 +101,7 @@ static const char with_defaults[] =
     "version: 1\n"
     "workers: auto\n"
     "io: auto\n"
+    "balance_workers: true\n"
     "log:\n"
     "  level: info\n"
     "  format: auto\n"

@@ -122,18 +122,18 @@ static void start_spinning(struct rt_msg *m) {
 
 static void watch_loads(void *arg) {
     (void)arg;
-    UNTIL(rt_asleep(rt_worker(1)) && rt_load(rt_worker(1)) == 0);
+    UNTIL(rt_idle(rt_worker(1)) && rt_load(rt_worker(1)) == 0);
     UNTIL(rt_load(rt_self()) > RT_LOAD_FULL / 2); /* this very loop */
-    CHECK(!rt_asleep(rt_self()));
+    CHECK(!rt_idle(rt_self()));
     there.msg.fn = start_spinning;
     rt_post(rt_worker(1), &there.msg);
     UNTIL(spinning);
     rt_time from = rt_now();
     UNTIL(rt_now() - from > 2 * RT_LOAD_WINDOW);
     CHECK_UINT(rt_load(rt_worker(1)), RT_LOAD_FULL); /* it has no turn in which it could say so */
-    CHECK(!rt_asleep(rt_worker(1)));
+    CHECK(!rt_idle(rt_worker(1)));
     atomic_store(&released, true);
-    UNTIL(rt_asleep(rt_worker(1)) && rt_load(rt_worker(1)) == 0);
+    UNTIL(rt_idle(rt_worker(1)) && rt_load(rt_worker(1)) == 0);
     struct b_histogram_totals held = {0};
     b_histogram_read(&rt_worker(1)->stats.held, &held);
     CHECK(held.count > 0);
