@@ -547,10 +547,10 @@ static void set_url(const char *url) {
     options.port = strtol(url + sizeof prefix - 1, &path, 10);
     if (options.port < 1 || options.port > 65535 || *path != '/' || strlen(path) > 1024)
         usage("-u http://127.0.0.1:PORT/PATH");
-    request_len =
-        (size_t)snprintf(request, sizeof request,
-                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n", path,
-                         options.port, options.close_each ? "Connection: close\r\n" : "");
+    request_len = (size_t)
+        snprintf(request, sizeof request,
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n", path,
+                 options.port, options.close_each ? "Connection: close\r\n" : "");
 }
 
 int main(int argc, char **argv) {

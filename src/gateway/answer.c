@@ -175,6 +175,18 @@ static void point_to_pieces(const struct exchange *ex, struct out *o, struct b_t
     }
 }
 
+/* The last chunk; with trailers it is written into `buf`. */
+static int add_last(const struct exchange *ex, struct out *o, struct b_text *buf) {
+    size_t from = buf->len;
+    if (!ex->trailers || !ex->trailers->count) {
+        add(o, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
+        return 0;
+    }
+    int rc = h1_chunk_last(buf, ex->trailers);
+    add(o, buf->ptr + from, buf->len - from);
+    return rc;
+}
+
 /* What has come of a send. */
 static int sent(struct exchange *ex, ssize_t n, bool last) {
     if (n < 0) {
@@ -211,8 +223,11 @@ int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, b
     add(&o, buf.ptr, buf.len);
     if (!copy)
         point_to_pieces(ex, &o, &buf, pieces, count);
-    if (last && ex->res.body == HTTP_BODY_CHUNKED && has_body(ex))
-        add(&o, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
+    if (last && ex->res.body == HTTP_BODY_CHUNKED && has_body(ex)) {
+        int rc = add_last(ex, &o, &buf);
+        if (rc)
+            return rc;
+    }
     return flush(ex, &o, last);
 }
 

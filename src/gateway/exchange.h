@@ -48,6 +48,7 @@ struct exchange {
     struct b_slice detail;                /* about a failure, for problem+json; empty: the table's words */
     struct b_slice allow;                 /* with method_not_allowed: the methods that are */
     struct b_slice request_id;            /* empty until a middleware or a failure made one */
+    const struct http_fields *trailers;   /* of the response, once its last piece is sent; NULL: none */
     struct gw_head_hook *hooks;
     /* body of the request, as it comes in */
     struct h1_chunked chunked;

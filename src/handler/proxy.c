@@ -5,6 +5,7 @@
 #include "gateway/conn.h"
 #include "gateway/module.h"
 #include "gateway/tunnel.h"
+#include "handler/proxy_trailers.h"
 #include "handler/proxy_upgrade.h"
 #include "runtime/worker.h"
 #include "upstream/attempt.h"
@@ -13,7 +14,7 @@ struct proxy_conf {
     struct cfg_head head;
     struct cfg_upstream_ref upstream;
     struct b_slice strip_prefix;
-    struct cfg_list upgrade; /* struct cfg_text */
+    struct cfg_list upgrade, trailers; /* struct cfg_text */
 };
 
 struct proxy_state {
@@ -44,6 +45,14 @@ static const struct cfg_option options[] = {
      .example = "[websocket]",
      .help =
          "other protocols that client and upstream may switch to; an Upgrade that names none of them is taken out"},
+    {.name = "trailers",
+     .type = CFG_STRINGS,
+     CFG_AT(struct proxy_conf, trailers),
+     .max = HD_TRAILERS_MAX,
+     .example = "[x-checksum]",
+     .help =
+         "fields that may stand behind a chunked body, both ways; others are dropped. A client gets them when it "
+         "sends `TE: trailers`"},
     {0},
 };
 
@@ -51,7 +60,8 @@ static int check(struct cfg_errors *errors, const struct cfg_node *node, void *c
     struct proxy_conf *c = conf;
     if (c->strip_prefix.ptr && c->strip_prefix.ptr[0] != '/')
         return cfg_error_at(errors, node, "strip_prefix must begin with /, like a path");
-    return hd_proxy_upgrade_check(errors, &c->upgrade);
+    int rc = hd_proxy_upgrade_check(errors, &c->upgrade);
+    return hd_trailers_check(errors, &c->trailers) ? -1 : rc;
 }
 
 static const struct cfg_later later[] = {
@@ -184,8 +194,15 @@ static __attribute__((noinline)) int count_forwards(struct exchange *ex) {
     return 0;
 }
 
-static __attribute__((noinline)) int prepare(struct exchange *ex, const struct proxy_state *s,
+/* What the callbacks of the upstream side need. */
+struct carried {
+    struct exchange *ex;
+    struct hd_trailers *trailers; /* NULL: the route lets none through */
+};
+
+static __attribute__((noinline)) int prepare(const struct carried *c, const struct proxy_state *s,
                                              struct http_request *out) {
+    struct exchange *ex = c->ex;
     *out = ex->req; /* the list of fields is shared: nobody else needs it from here on */
     http_fields_strip_hop(&out->fields);
     /* weir invites the body itself (S23), and says what is left of its own deadline */
@@ -193,32 +210,59 @@ static __attribute__((noinline)) int prepare(struct exchange *ex, const struct p
                            HTTP_ID_BIT(HTTP_FIELD_EXPECT) | HTTP_ID_BIT(HTTP_FIELD_X_REQUEST_DEADLINE));
     out->path = stripped(out->path, s->strip_prefix);
     int rc = forwarded(ex, out);
+    if (rc == 0 && c->trailers)
+        rc = hd_trailers_announce(ex, &out->fields, c->trailers->announced);
     ex->req.fields = out->fields;
     return rc;
 }
 
 static int read_body(void *arg, struct b_slice *piece) {
-    return gw_read_body(arg, piece);
+    const struct carried *c = arg;
+    int rc = gw_read_body(c->ex, piece);
+    return rc == 0 && c->trailers && c->ex->req.body == HTTP_BODY_CHUNKED
+               ? hd_trailers_of_request(c->ex, c->trailers)
+               : rc;
 }
 
 static int wait_body(void *arg, struct rt_stream *other) {
-    return gw_wait_body(arg, other);
+    return gw_wait_body(((const struct carried *)arg)->ex, other);
 }
 
 static int pass_interim(void *arg, const struct http_response *res) {
-    return gw_interim(arg, res);
+    return gw_interim(((const struct carried *)arg)->ex, res);
 }
 
 /* --- the response on its way back --- */
 
+/* With trailers that go on, a Trailer field does, too. */
+static int take_off_hop(struct exchange *ex, struct up_exchange *x, struct hd_trailers *trailers) {
+    struct b_slice announced = {0};
+    if (trailers) {
+        announced = hd_trailers_announced(ex, trailers, &ex->res.fields);
+        x->chunked.trailers = &trailers->response;
+    }
+    http_fields_strip_hop(&ex->res.fields);
+    return hd_trailers_announce(ex, &ex->res.fields, announced);
+}
+
+static int take_trailers(struct exchange *ex, struct up_exchange *x, struct hd_trailers *trailers) {
+    int rc = hd_trailers_of_response(trailers);
+    if (rc)
+        return up_bad_response(x, (enum http_error) - rc);
+    ex->trailers = &trailers->back;
+    return 0;
+}
+
 /* Not inlined: its pieces would lie on the fiber's stack while the response is waited for. */
-static __attribute__((noinline)) int relay(struct exchange *ex, struct up_exchange *x) {
+static __attribute__((noinline)) int relay(struct exchange *ex, struct up_exchange *x,
+                                           struct hd_trailers *trailers) {
     struct b_slice pieces[UP_PIECES];
     rt_time stall = ex->snapshot->root->limits.body_timeout; /* the upstream's timeout ends with the head */
     ex->res = x->res;
-    http_fields_strip_hop(&ex->res.fields);
-    int n = up_read_ready(x, pieces);
-    for (;;) {
+    bool trailing = trailers && trailers->wanted && x->res.body == HTTP_BODY_CHUNKED;
+    int n = take_off_hop(ex, x, trailing ? trailers : NULL);
+    n = n ? n : up_read_ready(x, pieces);
+    for (int rc;;) {
         if (n == -EAGAIN)
             n = 0;
         if (n <
@@ -226,7 +270,9 @@ static __attribute__((noinline)) int relay(struct exchange *ex, struct up_exchan
             x->why = x->why ? x->why : "the body ended early";
             return n;
         }
-        int rc = gw_send(ex, pieces, (unsigned)n, x->done);
+        if (x->done && trailing && (rc = take_trailers(ex, x, trailers)) != 0)
+            return rc;
+        rc = gw_send(ex, pieces, (unsigned)n, x->done);
         if (rc || x->done)
             return rc;
         n = up_read(x, pieces, rt_after(rt_now(), stall));
@@ -247,24 +293,23 @@ static int explain(struct exchange *ex, const struct proxy_state *s, const struc
                     x->why ? x->why : info->title);
 }
 
-static int run(struct exchange *ex, void *state) {
-    const struct proxy_state *s = state;
-    const struct up_client client = {.upgrade = hd_proxy_upgrade(ex, &s->conf->upgrade),
-                                     .has_body = gw_body_pending(ex),
-                                     .on_demand = gw_body_on_demand(ex),
-                                     .deadline_moves = !ex->deadline_told,
-                                     .read = read_body,
-                                     .wait = wait_body,
-                                     .interim = pass_interim,
-                                     .arg = ex};
+static int carry(struct carried *c, const struct proxy_state *s) {
+    struct exchange *ex = c->ex;
+    struct up_client client = {.upgrade = hd_proxy_upgrade(ex, &s->conf->upgrade),
+                               .has_body = gw_body_pending(ex),
+                               .on_demand = gw_body_on_demand(ex),
+                               .deadline_moves = !ex->deadline_told,
+                               .read = read_body,
+                               .wait = wait_body,
+                               .interim = pass_interim,
+                               .arg = c};
     struct up_exchange x;
     struct http_request out;
-    if (ex->req.method == HTTP_METHOD_OPTIONS || ex->req.method == HTTP_METHOD_TRACE) {
-        int answered = count_forwards(ex);
-        if (answered)
-            return answered < 0 ? answered : 0;
+    if (c->trailers) {
+        client.trailers = &c->trailers->behind;
+        client.takes_trailers = c->trailers->wanted;
     }
-    int rc = prepare(ex, s, &out);
+    int rc = prepare(c, s, &out);
     if (rc)
         return rc;
     ex->close |= client.upgrade.len != 0; /* what follows the request is no HTTP, come what may (S24) */
@@ -276,12 +321,27 @@ static int run(struct exchange *ex, void *state) {
         rc = gw_tunnel_open(ex, &x, client.upgrade);
     else if (rc == 0) {
         x.res.keep_alive &= !client.upgrade.len;
-        rc = relay(ex, &x);
+        rc = relay(ex, &x, c->trailers);
     }
     if (rc < 0)
         rc = explain(ex, s, &x, rc);
     up_finish(&x);
     ex->upstream_time = x.took;
+    return rc;
+}
+
+static int run(struct exchange *ex, void *state) {
+    const struct proxy_state *s = state;
+    struct carried c = {.ex = ex};
+    if (ex->req.method == HTTP_METHOD_OPTIONS || ex->req.method == HTTP_METHOD_TRACE) {
+        int answered = count_forwards(ex);
+        if (answered)
+            return answered < 0 ? answered : 0;
+    }
+    int rc = s->conf->trailers.count ? hd_trailers_open(ex, &s->conf->trailers, &c.trailers) : 0;
+    rc = rc ? rc : carry(&c, s);
+    if (c.trailers)
+        hd_trailers_close(ex, c.trailers);
     return rc;
 }
 

@@ -92,6 +92,8 @@ static void add_end(struct writer *w, unsigned flags, struct b_slice upgrade) {
     if (upgrade.len) {
         add_field(w, B_LIT("Upgrade"), upgrade);
         b_text_lit(w->out, "Connection: Upgrade\r\n");
+    } else if (flags & H1_WRITE_TE) {
+        b_text_lit(w->out, "TE: trailers\r\nConnection: TE\r\n");
     } else if (flags & H1_WRITE_CLOSE) {
         b_text_lit(w->out, "Connection: close\r\n");
     } else if (flags & H1_WRITE_KEEP_ALIVE) {

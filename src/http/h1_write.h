@@ -10,6 +10,7 @@
 enum h1_write_flag {
     H1_WRITE_CLOSE = 1,      /* Connection: close */
     H1_WRITE_KEEP_ALIVE = 2, /* Connection: keep-alive, which HTTP/1.0 clients want to hear */
+    H1_WRITE_TE = 8,         /* of a request: TE: trailers, and Connection: TE */
     H1_WRITE_TO_HEAD = 4,    /* the response answers HEAD: it states the length it would have, if known */
 };
 

@@ -12,8 +12,10 @@
 struct up_client {
     bool has_body;  /* which is read while it is sent: */
     bool on_demand; /* no byte of it comes before it is read: not before the head is at an endpoint (S23) */
-    struct b_slice upgrade; /* the protocol that is asked for, without a body; empty: none */
-    bool deadline_moves;    /* with each piece, so that it cannot be told to the endpoint */
+    const struct http_fields *trailers; /* once read gave 0: what goes behind a chunked body; NULL: nothing */
+    bool takes_trailers;                /* of the response */
+    struct b_slice upgrade;             /* the protocol that is asked for, without a body; empty: none */
+    bool deadline_moves;                /* with each piece, so that it cannot be told to the endpoint */
     /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
     int (*read)(void *arg, struct b_slice *piece);
     /* Waits until read will not wait (0) or `other` is readable (1), whichever is first, or -(enum http_error). */
@@ -67,6 +69,9 @@ int up_read_ready(struct up_exchange *x, struct b_slice *pieces) __attribute__((
 /* After a 101: the connection is the caller's, to be ended with up_pool_close, and so is a reference of its upstream
  * (up_put). */
 struct up_conn *up_detach(struct up_exchange *x);
+
+/* Says that the response breaks the rule `why` of errors.def: gives -HTTP_E_UPSTREAM_BAD_RESPONSE. */
+int up_bad_response(struct up_exchange *x, enum http_error why);
 
 /* Gives the connection back, or closes it when it is in doubt, and counts. */
 void up_finish(struct up_exchange *x);

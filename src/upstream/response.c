@@ -5,8 +5,7 @@
 #include "runtime/worker.h"
 #include "upstream/exchange.h"
 
-/* A response that breaks the rule `why` of errors.def. */
-static int bad_response(struct up_exchange *x, enum http_error why) {
+int up_bad_response(struct up_exchange *x, enum http_error why) {
     x->bad = why;
     return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
 }
@@ -25,9 +24,9 @@ static ssize_t parse_head(struct up_exchange *x, const struct http_request *req,
     enum http_error why = HTTP_OK;
     ssize_t n = h1_parse_response(in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
     if (n < 0)
-        return bad_response(x, why);
+        return up_bad_response(x, why);
     if (n > 0 && x->res.status == 101 && !switches(x))
-        return bad_response(x, HTTP_E_UNASKED_SWITCH);
+        return up_bad_response(x, HTTP_E_UNASKED_SWITCH);
     return n;
 }
 
@@ -95,7 +94,7 @@ static struct b_slice take_kept(struct up_conn *c) {
  * away: what follows is kept meanwhile. 100 answers an Expect, which weir has done itself (S23). */
 static int pass_on(struct up_exchange *x, const struct up_client *client, struct b_slice *in, size_t n) {
     if (++x->interim > UP_INTERIM_MAX)
-        return bad_response(x, HTTP_E_TOO_MANY_INTERIM);
+        return up_bad_response(x, HTTP_E_TOO_MANY_INTERIM);
     *in = b_slice_from(*in, n);
     if (x->res.status == 100 || !client->interim)
         return 0;
@@ -159,7 +158,7 @@ static int cut(struct up_exchange *x, struct b_slice *pieces) {
         } else {
             int rc = h1_chunked_next(&x->chunked, &x->input, &pieces[count]);
             if (rc < 0)
-                return bad_response(x, (enum http_error) - rc);
+                return up_bad_response(x, (enum http_error) - rc);
             count += rc == H1_CHUNK_DATA;
             x->done = rc == H1_CHUNK_END;
         }

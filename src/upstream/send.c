@@ -26,7 +26,7 @@ static int write_head(struct up_exchange *x, const struct rt_call *call, struct 
     struct b_slice host = req->authority;
     if (!host.len)
         req->authority = x->endpoint->authority;
-    int rc = h1_write_request(out, req, 0, x->upgrade);
+    int rc = h1_write_request(out, req, client->takes_trailers ? H1_WRITE_TE : 0, x->upgrade);
     req->authority = host;
     if (rc || (client->has_body && client->deadline_moves && !first_is_all(x, req)))
         return rc;
@@ -54,6 +54,18 @@ static void add_piece(struct framed *f, enum http_body_kind kind, struct b_slice
     add(f, f->size, h1_chunk_head(f->size, piece.len));
     add(f, piece.ptr, piece.len);
     add(f, H1_CHUNK_TAIL, 2);
+}
+
+/* The last chunk; with trailers it is written into a scratch buffer. */
+static int add_last(struct framed *f, const struct up_client *client) {
+    if (!client->trailers || !client->trailers->count) {
+        add(f, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
+        return 0;
+    }
+    struct b_text last = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
+    int rc = h1_chunk_last(&last, client->trailers);
+    add(f, last.ptr, last.len);
+    return rc;
 }
 
 /* A response that begins before the request is whole (or the end of the connection): the rest of the body is not
@@ -139,8 +151,8 @@ static int send_rest(struct up_exchange *x, const struct rt_call *call, const st
             return 0; /* request_whole stays false, so that the connection is not used again (S22) */
         if (more)
             add_piece(&f, req->body, piece);
-        else if (req->body == HTTP_BODY_CHUNKED)
-            add(&f, H1_CHUNK_LAST, sizeof H1_CHUNK_LAST - 1);
+        else if (req->body == HTTP_BODY_CHUNKED && (more = add_last(&f, client)) < 0)
+            return more;
         *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
         int rc = flush(x, call, req, &f, *deadline);
         if (rc)
