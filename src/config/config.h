@@ -35,7 +35,7 @@ struct cfg_limits {
     struct cfg_head head;
     int64_t max_header_bytes, max_headers, max_uri, max_body;
     int64_t header_timeout, body_timeout, idle_timeout, tunnel_idle_timeout;
-    int64_t max_connections, max_in_flight;
+    int64_t max_connections, max_requests_per_connection, max_in_flight;
 };
 
 struct cfg_endpoint {

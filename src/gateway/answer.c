@@ -73,7 +73,9 @@ static void decide_close(struct exchange *ex) {
     bool unread_much = !ex->body_done && (ex->req.body != HTTP_BODY_LENGTH || ex->body_left > GW_DRAIN_MAX ||
                                           (ex->req.expect_continue && !ex->continue_sent));
     struct gateway *g = ex->conn->listener->gateway;
-    if (!ex->req.keep_alive || unread_much || atomic_load_explicit(&g->draining, memory_order_relaxed) ||
+    if (!ex->req.keep_alive || unread_much ||
+        ex->conn->requests >= ex->snapshot->root->limits.max_requests_per_connection ||
+        atomic_load_explicit(&g->draining, memory_order_relaxed) ||
         !atomic_load_explicit(&ex->conn->listener->wanted, memory_order_relaxed))
         ex->close = true;
 }

@@ -42,6 +42,7 @@ struct gw_conn {
     uint16_t window;        /* in which it was served last: gw_giving.window */
     uint32_t in_len, in_at; /* unread bytes are in[in_at .. in_len) */
     uint32_t in_cap;
+    uint32_t requests;     /* begun on it */
     char *in;              /* bytes received and not used yet; NULL mostly */
     struct b_slice head;   /* for the fiber that is being started: lent, or in `in` */
     rt_time head_deadline; /* of a head that has begun; 0: none has */

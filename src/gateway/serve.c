@@ -60,6 +60,7 @@ static void begin(struct exchange *ex, struct gw_conn *c) {
     b_arena_init(&ex->call.arena, B_TAG_REQUESTS, rt_chunks(), ex->first_chunk, sizeof ex->first_chunk,
                  GW_ARENA_MAX);
     ex->conn = c;
+    c->requests++;
     ex->snapshot = gw_pin(c->listener->gateway);
     ex->started = c->head_begun ? c->head_begun : rt_clock(); /* the first byte counts */
     c->head_begun = 0;
@@ -193,7 +194,8 @@ static int find_route(struct exchange *ex) {
     if (ex->req.method == HTTP_METHOD_CONNECT)
         return -HTTP_E_CONNECT_REFUSED;
     if (ex->req.https && !gw_peer_trusted(ex)) {
-        ex->close = true; /* the client takes this connection for one that is secured (RFC 9110 section 7.4) */
+        ex->close =
+            true; /* the client takes this connection for one that is secured (RFC 9110 section 7.4) */
         return -HTTP_E_MISDIRECTED;
     }
     gw_router_find(ex->snapshot->router, ex->req.authority, &ex->conn->listener->conf, ex->req.method,

@@ -22,6 +22,41 @@ def before_origin(lab, **limits):
     return lab.weir({**proxy(origin), "limits": limits}), origin
 
 
+# ---- requests on one connection ----
+
+def test_D3_max_requests_per_connection(lab):
+    """The last answer says close; what was pipelined behind its request is not served."""
+    weir, origin = before_origin(lab, max_requests_per_connection=3)
+    with weir.connect() as conn:
+        conn.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: weir.test\r\n\r\n" % i for i in range(5)))
+        closes = [conn.response().closes for _ in range(3)]
+        assert closes == [False, False, True]
+        conn.assert_closed()
+    assert [r.target for r in origin.requests] == ["/0", "/1", "/2"]
+    assert weir.get("/after").status == 200
+
+
+def test_D3_a_thousand_requests_by_default(lab):
+    weir = lab.weir({"routes": HELLO})
+    with weir.connect() as conn:
+        conn.send(b"GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n" * 1000)
+        closes = [conn.response().closes for _ in range(1000)]
+        assert not any(closes[:999]) and closes[999]
+        conn.assert_closed()
+
+
+@pytest.mark.parametrize("first", ["GET /1 HTTP/1.1\r\nHost: a\r\nConnection: x, CLOSE\r\n\r\n",
+                                   "GET /1 HTTP/1.0\r\nHost: a\r\n\r\n"])
+def test_nothing_is_served_after_a_request_that_closes(lab, first):
+    weir, origin = before_origin(lab)
+    with weir.connect() as conn:
+        conn.send(first.encode() + b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        response = conn.response()
+        assert response.status == 200 and response.closes
+        conn.assert_closed()
+    assert [r.target for r in origin.requests] == ["/1"]
+
+
 # ---- max_body ----
 
 def test_max_body_by_length(lab):

@@ -1,5 +1,6 @@
 """HUP and POST /-/reload: a new config without a lost request; a bad one changes nothing and says why."""
 import os
+import random
 import signal
 import socket
 import threading
@@ -100,6 +101,68 @@ def test_a_damaged_file_is_refused(lab, damage):
         f.write(damage)
     response = weir.reload()
     assert response.status == 422, response
+    assert weir.get("/a").body == b"a"
+
+
+def spoiled(good, seed):
+    """Configs that are cut off, too large, too deep, or changed in one place."""
+    rng = random.Random(seed)
+    for at in sorted(rng.sample(range(1, len(good) - 1), 60)):
+        yield good[:at]
+    for _ in range(60):
+        at = rng.randrange(len(good))
+        yield good[:at] + rng.choice([b"\0", b"\xff", b"{", "\u0085".encode(), b"\t", b": :", b"&a *a", b"!!"]) + good[at:]
+    yield good + b"#" * (4 << 20)
+    yield good + b"x: " + b"[" * 100000 + b"]" * 100000 + b"\n"
+    yield good + b"".join(b"k%d: 1\n" % i for i in range(200000))
+    yield good + b"routes:\n" + b"  - {match: {path: /x}, respond: {}}\n" * 70000
+    yield good.replace(b"/a", b"/" + b"a" * 100000)
+    yield good.replace(b"version: 1", b"version: " + b"9" * 100000)
+
+
+def test_U08_bad_configs_are_refused_and_the_old_one_serves(lab):
+    """Cut off, oversized, nested, spoiled in one place: each is an error or a config as it stands, none ends the process,
+    and what was in force stays."""
+    weir = lab.weir(responding("a"))
+    weir.write(responding("a"))
+    with open(weir.config_file, "rb") as f:
+        good = f.read()
+    refused = 0
+    with weir.connect() as conn:
+        for bad in spoiled(good, 7):
+            with open(weir.config_file, "wb") as f:
+                f.write(bad)
+            response = weir.reload()
+            assert response.status in (200, 422), response
+            if response.status == 422:
+                refused += 1
+                assert response.json()["errors"], bad[-200:]
+                assert conn.exchange("GET", "/a").body == b"a"
+            else:  # harmless after all; the good one is put back
+                with open(weir.config_file, "wb") as f:
+                    f.write(good)
+                assert weir.reload().status == 200
+            if conn.ended:
+                break
+    assert refused >= 100
+    with open(weir.config_file, "wb") as f:
+        f.write(good)
+    assert weir.reload().status == 200
+    assert weir.get("/a").body == b"a"
+
+
+@pytest.mark.parametrize("kind", ["oversized", "endless"])
+def test_U08_a_config_without_end_is_not_read_to_it(lab, kind):
+    """The size is bounded before anything is parsed, whatever the path leads to."""
+    weir = lab.weir(responding("a"))
+    os.unlink(weir.config_file)
+    if kind == "endless":
+        os.symlink("/dev/zero", weir.config_file)
+    else:
+        with open(weir.config_file, "wb") as f:
+            f.truncate(10 << 30)  # sparse
+    response = weir.reload()
+    assert response.status == 422 and response.json()["errors"]
     assert weir.get("/a").body == b"a"
 
 
