@@ -51,7 +51,7 @@ static bool ipv6_ok(struct b_slice s) {
     return gap ? groups <= 7 : groups == 8;
 }
 
-/* "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ) */
+/* "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ), but for the comma, as in names */
 static bool ip_future_ok(struct b_slice s) {
     size_t dot = b_slice_find(s, '.');
     if (dot < 2 || dot + 1 >= s.len || b_lower(s.ptr[0]) != 'v')
@@ -60,7 +60,7 @@ static bool ip_future_ok(struct b_slice s) {
         if (b_hex_digit(s.ptr[i]) < 0)
             return false;
     for (size_t i = dot + 1; i < s.len; i++)
-        if (!http_char_is(s.ptr[i], HTTP_C_PATH) || s.ptr[i] == '/' || s.ptr[i] == '@')
+        if (!http_char_is(s.ptr[i], HTTP_C_PATH) || s.ptr[i] == '/' || s.ptr[i] == '@' || s.ptr[i] == ',')
             return false;
     return true;
 }
