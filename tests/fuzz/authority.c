@@ -40,7 +40,8 @@ static void check_again(const struct http_authority *a, uint32_t allow) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct b_slice text = b_slice(data, size);
     struct http_authority strict, lax;
-    int rc = http_authority_parse(text, 0, &strict), rc_lax = http_authority_parse(text, HTTP_ALLOW_ANY_HOST, &lax);
+    int rc = http_authority_parse(text, 0, &strict),
+        rc_lax = http_authority_parse(text, HTTP_ALLOW_ANY_HOST, &lax);
     assert(http_authority_parse(text, 0, NULL) == rc);
     assert(rc == 0 || rc == -HTTP_E_BAD_HOST);
     if (size > 400) /* a name has 255 bytes, unless it is let be */

@@ -39,8 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct b_slice in = b_slice(data, size), none = {0}, ours, grpc;
     size_t at = b_slice_find(in, '\n');
     rt_set_self(&worker);
-    root.trusted_proxies =
-        (struct cfg_list){.items = &everybody, .count = 1, .item_size = sizeof everybody};
+    root.trusted_proxies = (struct cfg_list){.items = &everybody, .count = 1, .item_size = sizeof everybody};
     ours = b_slice(in.ptr, at);
     grpc = b_slice_from(in, at < in.len ? at + 1 : at);
     rt_time one = left_after(ours, none), other = left_after(none, grpc);

@@ -89,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     b_arena_init(&arena, B_TAG_TEST, NULL, NULL, 0, 1 << 22);
     while (fs.count < FIELDS_MAX && b_slice_next(&rest, '\n', &line)) {
         size_t colon = b_slice_find(line, ':');
-        struct b_slice name = b_slice(line.ptr, colon), value = b_slice_from(line, colon < line.len ? colon + 1 : colon);
+        struct b_slice name = b_slice(line.ptr, colon),
+                       value = b_slice_from(line, colon < line.len ? colon + 1 : colon);
         unsigned count = fs.count;
         int rc = http_fields_add(&arena, &fs, name, value);
         assert(rc == 0 || rc == -EINVAL);

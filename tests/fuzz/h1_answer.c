@@ -40,8 +40,8 @@ static bool read_head(struct answer *a) {
     struct http_limits limits = http_limits_default;
     enum http_error why;
     memcpy(a->head, a->held, a->len < INPUT_MAX ? a->len : INPUT_MAX);
-    ssize_t n =
-        h1_parse_response(b_slice(a->head, a->len), &limits, a->fields, FIELDS, a->method, &a->response, &why);
+    ssize_t n = h1_parse_response(b_slice(a->head, a->len), &limits, a->fields, FIELDS, a->method,
+                                  &a->response, &why);
     if (n == 0)
         return false;
     bool interim = n > 0 && a->response.status < 200;
@@ -114,7 +114,8 @@ static void check_again(struct answer *a) {
         a->response.body = HTTP_BODY_CHUNKED;
     bool chunked = a->response.body == HTTP_BODY_CHUNKED;
     http_fields_strip_hop(&a->response.fields);
-    int rc = h1_write_response(&out, &a->response, a->method == HTTP_METHOD_HEAD ? H1_WRITE_TO_HEAD : 0, b_slice(NULL, 0));
+    int rc = h1_write_response(&out, &a->response, a->method == HTTP_METHOD_HEAD ? H1_WRITE_TO_HEAD : 0,
+                               b_slice(NULL, 0));
     assert(rc == 0);
     if (chunked && a->body_len)
         b_text_add(&out, size, h1_chunk_head(size, a->body_len));

@@ -36,7 +36,8 @@ static void take_request(struct connection *c) {
     digest_slice(&c->digest, r->authority);
     digest_slice(&c->digest, r->path);
     digest_slice(&c->digest, r->query);
-    digest_number(&c->digest, r->body * 16u + r->keep_alive * 8u + r->expect_continue * 4u + r->upgrade * 2u + r->minor);
+    digest_number(&c->digest,
+                  r->body * 16u + r->keep_alive * 8u + r->expect_continue * 4u + r->upgrade * 2u + r->minor);
     for (unsigned i = 0; i < r->fields.count; i++) {
         digest_slice(&c->digest, http_field_name(&r->fields.at[i]));
         digest_slice(&c->digest, http_field_value(&r->fields.at[i]));
@@ -95,7 +96,8 @@ static bool read_body(struct connection *c) {
     return rc == H1_CHUNK_DATA || rc == H1_CHUNK_END;
 }
 
-static void read_all(struct connection *c, struct b_slice in, const struct http_limits *limits, struct splits s) {
+static void read_all(struct connection *c, struct b_slice in, const struct http_limits *limits,
+                     struct splits s) {
     c->limits = limits;
     c->len = c->seen = 0;
     c->in_body = c->refused = false;

@@ -51,9 +51,11 @@ static void check_listener(struct b_slice s) {
     struct cfg_addr a;
     if (cfg_parse_addr(s, &a))
         return;
-    assert(a.kind != CFG_HOST_NONE && a.kind != CFG_HOST_NAME && cfg_addr_eq(&a, &a) && b_slice_eq(a.text, s));
+    assert(a.kind != CFG_HOST_NONE && a.kind != CFG_HOST_NAME && cfg_addr_eq(&a, &a) &&
+           b_slice_eq(a.text, s));
     assert((a.kind == CFG_HOST_UNIX) == (a.path.len > 0) && a.path.len <= 107);
-    assert(!a.path.len || (a.path.ptr[a.path.len - 1] == s.ptr[s.len - 1] && a.port == 0)); /* the end of the text */
+    assert(!a.path.len ||
+           (a.path.ptr[a.path.len - 1] == s.ptr[s.len - 1] && a.port == 0)); /* the end of the text */
 }
 
 static void check_endpoint(struct b_slice s) {
