@@ -1,14 +1,16 @@
 /* Closing a connection after an answer. Unread input would make the kernel send a reset that can destroy the answer on
- * its way (RFC 9112 section 9.6): weir half-closes, reads what still comes for a second or 64 KiB, and closes. */
+ * its way (RFC 9112 section 9.6), or fail a client that looks for its answer when it has sent all. So weir half-closes,
+ * reads what still comes, and closes. What it reads goes nowhere: the limits are there to be rid of the client. */
 #include <errno.h>
 
 #include "gateway/conn.h"
 
-#define LINGER_TIME RT_S
-#define LINGER_BYTES 65536
+#define SILENCE RT_S
+#define TIME (5 * RT_S)
+#define BYTES (64u << 20)
 
 void gw_linger(struct gw_conn *c) {
-    rt_time deadline = rt_after(rt_now(), LINGER_TIME);
+    rt_time end = rt_after(rt_now(), TIME);
     size_t total = 0;
     if (c->reset) {
         gw_conn_close(c,
@@ -16,8 +18,9 @@ void gw_linger(struct gw_conn *c) {
         return;
     }
     if (rt_end(&c->stream, RT_END_WRITING) == 0)
-        while (total < LINGER_BYTES) {
+        while (total < BYTES && rt_now() < end) {
             struct b_slice ignored;
+            rt_time deadline = rt_earlier(end, rt_after(rt_now(), SILENCE));
             ssize_t n = rt_receive_lent(&c->stream, b_slice(NULL, 0), RT_SCRATCH_BYTES, &ignored, deadline);
             if (n <= 0)
                 break;

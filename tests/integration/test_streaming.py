@@ -250,3 +250,31 @@ def test_a_route_has_a_limit_of_its_own(lab):
             conn.send(head("Transfer-Encoding: chunked", start=f"POST {target} HTTP/1.1"))
             conn.send(b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size))
             assert conn.response().status == status, (target, size)
+
+
+@pytest.mark.parametrize("fields", [[f"Content-Length: {24 * MIB}"], ["Transfer-Encoding: chunked"]], ids=["length", "chunked"])
+def test_S22_a_fast_sender_gets_its_refusal(lab, fields):
+    """Even one that looks for it when it has sent all of its body only."""
+    weir = lab.weir(proxy(lab.origin()))
+    for _ in range(3):
+        with weir.refuses("body_too_large"), weir.connect() as conn:
+            conn.send(head(*fields, start="POST / HTTP/1.1"))
+            for block in blocks(24 * MIB, chunked="Transfer-Encoding: chunked" in fields):
+                conn.sock.sendall(block)
+            assert conn.response().status == 413
+            conn.assert_closed()
+
+
+def test_S22_a_sender_that_never_ends_is_let_go(lab):
+    weir = lab.weir(proxy(lab.origin()))
+    with weir.connect() as conn:
+        conn.send(head("Transfer-Encoding: chunked", start="POST / HTTP/1.1"))
+        with pytest.raises(ConnectionError):
+            for block in blocks(1024 * MIB, chunked=True):
+                conn.sock.sendall(block)
+    with weir.connect() as conn:
+        conn.send(head("Content-Length: 100000000", start="POST / HTTP/1.1"))
+        with pytest.raises(ConnectionError):
+            while True:
+                time.sleep(0.1)
+                conn.sock.sendall(b"drip")
