@@ -245,6 +245,11 @@ int gw_switch(struct exchange *ex, const struct http_response *res, struct b_sli
     return flush(ex, &o, true);
 }
 
+int gw_send_pipe(struct exchange *ex, struct rt_pipe *pipe, size_t n, bool last) {
+    ex->body_out += n;
+    return sent(ex, rt_pipe_drain(pipe, &ex->conn->stream, rt_after(rt_now(), SEND_STALL)), last);
+}
+
 int gw_begin(struct exchange *ex, struct b_slice first) {
     return gw_send(ex, &first, first.len != 0, false);
 }

@@ -14,7 +14,7 @@
 #include "http/message.h"
 #include "net/address.h"
 #include "runtime/call.h"
-#include "runtime/io.h"
+#include "runtime/pipe.h"
 
 #define GW_PARAMS_MAX 8
 #define GW_ARENA_FIRST 1024             /* bytes of the arena inside the exchange */
@@ -111,6 +111,9 @@ int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, b
     __attribute__((warn_unused_result));
 /* 101: the response, whose fields are lent, goes out with Upgrade naming the protocol. 0 or -(enum http_error). */
 int gw_switch(struct exchange *ex, const struct http_response *res, struct b_slice protocol)
+    __attribute__((warn_unused_result));
+/* The next bytes of a body with a length, from a pipe that holds n of them. The head has gone out. */
+int gw_send_pipe(struct exchange *ex, struct rt_pipe *pipe, size_t n, bool last)
     __attribute__((warn_unused_result));
 /* The body cannot be finished: the connection is cut, so that the client sees that it is not whole (U05). */
 void gw_abort(struct exchange *ex, enum http_error why);

@@ -253,6 +253,19 @@ static int take_trailers(struct exchange *ex, struct up_exchange *x, struct hd_t
     return 0;
 }
 
+/* What is left of a large body, passed on inside the kernel; 0 also when that is not possible (any more). */
+static int relay_inside(struct exchange *ex, struct up_exchange *x, rt_time stall) {
+    struct rt_pipe *pipe = NULL;
+    int rc = 0;
+    while (rc == 0 && up_body_is_large(x) && (pipe || (pipe = rt_pipe_take()))) {
+        ssize_t n = up_fill(x, pipe, rt_after(rt_now(), stall));
+        rc = n < 0 ? (int)n : gw_send_pipe(ex, pipe, (size_t)n, x->done);
+    }
+    if (pipe)
+        rt_pipe_give(pipe);
+    return rc;
+}
+
 /* Not inlined: its pieces would lie on the fiber's stack while the response is waited for. */
 static __attribute__((noinline)) int relay(struct exchange *ex, struct up_exchange *x,
                                            struct hd_trailers *trailers) {
@@ -275,7 +288,11 @@ static __attribute__((noinline)) int relay(struct exchange *ex, struct up_exchan
         rc = gw_send(ex, pieces, (unsigned)n, x->done);
         if (rc || x->done)
             return rc;
-        n = up_read(x, pieces, rt_after(rt_now(), stall));
+        n = up_body_is_large(x) ? relay_inside(ex, x, stall) : 0;
+        if (n == 0 && x->done)
+            return 0;
+        if (n == 0)
+            n = up_read(x, pieces, rt_after(rt_now(), stall));
     }
 }
 

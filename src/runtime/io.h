@@ -105,6 +105,8 @@ struct rt_io_ops {
 struct rt_backend {
     const char *name;
     const struct rt_io_ops *io;
+    bool
+        sockets; /* a stream's handle is a socket that only the stream's operations read and write: see pipe.h */
     /* Sets up one worker's part, before its thread runs. 0 or negative errno. */
     int (*open)(struct rt_worker *w);
     /* After all workers have left their loops. */

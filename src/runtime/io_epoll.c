@@ -300,6 +300,7 @@ static const struct rt_io_ops epoll_ops = {
 const struct rt_backend rt_epoll = {
     .name = "epoll",
     .io = &epoll_ops,
+    .sockets = true,
     .open = open_worker,
     .close = close_worker,
     .turn = turn,

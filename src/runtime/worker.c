@@ -9,6 +9,7 @@
 #include "base/sanitize.h"
 #include "runtime/fiber_internal.h"
 #include "runtime/io.h"
+#include "runtime/pipe.h"
 #include "runtime/switch.h"
 
 /* Sanitized code needs several times the stack. */
@@ -189,6 +190,7 @@ int rt_worker_init(struct rt_worker *w, unsigned index, const struct rt_config *
 void rt_worker_free(struct rt_worker *w) {
     rt_stack_pool_free(&w->stacks);
     free_chunks(w);
+    rt_pipes_free(w);
     b_free(w->scratch_in);
     b_free(w->scratch_out);
     w->scratch_in = w->scratch_out = NULL;

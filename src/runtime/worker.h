@@ -14,6 +14,7 @@
 #define RT_SCRATCH_BYTES 65536
 
 struct rt_backend;
+struct rt_pipe;
 
 /* A message to a worker: embedded in the sender's record, which must live until fn has been called. */
 struct rt_msg {
@@ -54,6 +55,8 @@ struct rt_worker {
     struct rt_worker_stats stats;
     struct rt_load load;
     void *scratch_in, *scratch_out;
+    struct rt_pipe *pipes; /* free ones */
+    uint32_t pipes_free, pipes_made;
     const void *asan_loop_bottom;
     size_t asan_loop_size;
     void *asan_loop_fake, *tsan_loop;

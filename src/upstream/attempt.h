@@ -3,6 +3,7 @@
 #define UPSTREAM_ATTEMPT_H
 
 #include "http/message.h"
+#include "runtime/pipe.h"
 #include "upstream/pool.h"
 
 #define UP_PIECES 16
@@ -72,6 +73,13 @@ struct up_conn *up_detach(struct up_exchange *x);
 
 /* Says that the response breaks the rule `why` of errors.def: gives -HTTP_E_UPSTREAM_BAD_RESPONSE. */
 int up_bad_response(struct up_exchange *x, enum http_error why);
+
+/* Whether so much of a body of known length is still to come that it is better passed on inside the kernel (up_fill). */
+#define UP_LARGE_BYTES 8192
+bool up_body_is_large(const struct up_exchange *x);
+/* The next bytes of such a body, into an empty pipe: how many, or -(enum http_error). Deadline as for up_read. */
+ssize_t up_fill(struct up_exchange *x, struct rt_pipe *pipe, rt_time deadline)
+    __attribute__((warn_unused_result));
 
 /* Gives the connection back, or closes it when it is in doubt, and counts. */
 void up_finish(struct up_exchange *x);

@@ -53,13 +53,23 @@ struct up_conn *up_pool_take(struct up_endpoint *e) {
     return c;
 }
 
+/* A connection that is readable now has been closed by the peer, or carries bytes that belong to no request. Only a try tells
+ * after the last bytes of a body were taken without a look at what comes behind them. */
+static bool is_quiet(struct up_conn *c) {
+    struct b_slice more;
+    if (c->in_len)
+        return false;
+    if (c->stream.flags & RT_STREAM_READABLE &&
+        rt_receive_lent(&c->stream, b_slice(NULL, 0), 1, &more, RT_NOWAIT) != -EAGAIN)
+        return false;
+    return !(c->stream.flags & RT_STREAM_HUP);
+}
+
 void up_pool_give(struct up_conn *c) {
     struct up_endpoint *e = c->endpoint;
     struct up_upstream *u = e->upstream;
     rt_time end_of_life = rt_after(c->born, u->pool.max_lifetime);
-    /* a socket that is readable now has been closed by the peer, or carries bytes that belong to no request */
-    bool usable =
-        !(c->stream.flags & (RT_STREAM_READABLE | RT_STREAM_HUP)) && !c->in_len && rt_now() < end_of_life;
+    bool usable = rt_now() < end_of_life && is_quiet(c);
     /* counted before it is asked who wants a permit: see up_upstream.wanting */
     if (atomic_fetch_add(&u->idle, 1) >= u->pool.max_idle || !usable || atomic_load(&u->wanting) > 0 ||
         up_registry_closing(u->registry)) {

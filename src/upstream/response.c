@@ -46,11 +46,15 @@ bool up_final_begun(struct up_exchange *x, const struct http_request *req, struc
     return false;
 }
 
+/* Read along with a head, no more: the rest of a large body is better not copied. */
+#define HEAD_READ_BYTES 16384
+
 /* What comes behind what was kept, lent until the next wait. */
-static int receive(struct up_exchange *x, const struct rt_call *call, rt_time deadline, struct b_slice *all) {
+static int receive(struct up_exchange *x, const struct rt_call *call, size_t max, rt_time deadline,
+                   struct b_slice *all) {
     struct up_conn *c = x->conn;
     struct b_slice kept = b_slice(c->in, c->in_len);
-    ssize_t n = rt_receive_lent(&c->stream, kept, RT_SCRATCH_BYTES, all, deadline);
+    ssize_t n = rt_receive_lent(&c->stream, kept, max, all, deadline);
     if (n < 0)
         return up_socket_error(x, call, (int)n);
     if (n == 0)
@@ -137,7 +141,7 @@ int up_read_head(struct up_exchange *x, const struct rt_call *call, const struct
         }
         rc = keep(x, in); /* not whole: read on */
         if (rc == 0)
-            rc = receive(x, call, deadline, &in);
+            rc = receive(x, call, rt_has_pipes() ? HEAD_READ_BYTES : RT_SCRATCH_BYTES, deadline, &in);
     }
     return rc;
 }
@@ -194,6 +198,20 @@ int up_read_ready(struct up_exchange *x, struct b_slice *pieces) {
     return count || x->done ? count : -EAGAIN;
 }
 
+bool up_body_is_large(const struct up_exchange *x) {
+    return x->res.body == HTTP_BODY_LENGTH && x->left >= UP_LARGE_BYTES && !x->input.len && !x->conn->in_len;
+}
+
+ssize_t up_fill(struct up_exchange *x, struct rt_pipe *pipe, rt_time deadline) {
+    struct rt_call call = {.deadline = RT_NEVER};
+    x->phase = "body";
+    ssize_t n = rt_pipe_fill(pipe, &x->conn->stream, x->left, deadline);
+    if (n <= 0)
+        return truncated(x, n ? up_socket_error(x, &call, (int)n) : up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL));
+    x->done = (x->left -= (uint64_t)n) == 0;
+    return n;
+}
+
 int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
     struct rt_call call = {.deadline = RT_NEVER};
     x->phase = "body";
@@ -206,7 +224,7 @@ int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
             x->input = take_kept(x->conn);
             continue;
         }
-        rc = rc ? up_socket_error(x, &call, rc) : receive(x, &call, deadline, &x->input);
+        rc = rc ? up_socket_error(x, &call, rc) : receive(x, &call, RT_SCRATCH_BYTES, deadline, &x->input);
         if (rc)
             return truncated(x, rc);
     }
