@@ -112,6 +112,14 @@ static void collect_backend(struct tel_samples *out, void *arg) {
     tel_sample(out, &name, 1);
 }
 
+static void collect_pressure(struct tel_samples *out, void *arg) {
+    struct gateway *g = arg;
+    struct b_slice name = B_LIT("memory");
+    uint64_t limit = atomic_load_explicit(&g->overload.limit, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&g->overload.used, memory_order_relaxed);
+    tel_sample(out, &name, limit ? (double)used / (double)limit : 0);
+}
+
 static struct {
     struct tel_family family;
     tel_collect_fn *fn;
@@ -158,6 +166,12 @@ static struct {
       .type = TEL_GAUGE,
       .labels = {"backend"}},
      collect_backend},
+    {{.name = "weir_overload_pressure",
+      .help = "Share of the budget that is in use: from 0.9 on new requests get 503, from 0.95 on nothing is "
+              "accepted.",
+      .type = TEL_GAUGE,
+      .labels = {"resource"}},
+     collect_pressure},
 };
 
 /* ---- of the process ---- */
@@ -208,6 +222,11 @@ static double given(void *arg) {
     return (double)gw_given();
 }
 
+static double memory_limit(void *arg) {
+    struct gateway *g = arg;
+    return (double)atomic_load_explicit(&g->overload.limit, memory_order_relaxed);
+}
+
 static struct {
     struct tel_family family;
     tel_gauge_fn *fn;
@@ -241,12 +260,17 @@ static struct {
      reload_time},
     {{.name = "weir_in_flight_requests", .help = "Requests that are being served.", .type = TEL_GAUGE},
      in_flight},
+    {{.name = "weir_memory_limit_bytes",
+      .help =
+          "The budget that weir_overload_pressure is about: limits.max_memory, the cgroup's or the machine's.",
+      .type = TEL_GAUGE},
+     memory_limit},
 };
 
 int adm_metrics_init(struct gateway *g) {
     int rc = 0;
     for (size_t i = 0; i < sizeof collected / sizeof collected[0] && rc == 0; i++)
-        rc = tel_collector(&collected[i].family, collected[i].fn, NULL);
+        rc = tel_collector(&collected[i].family, collected[i].fn, g);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0] && rc == 0; i++)
         rc = tel_gauge_callback(&figures[i].family, figures[i].fn, g);
     return rc;

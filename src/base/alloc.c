@@ -1,5 +1,6 @@
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +21,16 @@ struct header {
 struct shard {
     _Alignas(64) _Atomic int64_t bytes[B_TAG_COUNT];
     _Atomic uint64_t allocations[B_TAG_COUNT];
+    _Atomic int64_t grown; /* see b_alloc_on_growth */
 };
 
 static struct shard shards[SHARDS];
 static _Atomic uint32_t next_shard;
 static _Thread_local int my_shard = -1;
+
+static _Atomic(void (*)(void *)) on_growth;
+static _Atomic(void *) on_growth_arg;
+static _Atomic int64_t growth_max = INT64_MAX; /* of a shard */
 
 static _Atomic uint64_t fail_at; /* 0: off */
 static _Atomic uint64_t calls, failures;
@@ -42,7 +48,22 @@ static struct shard *shard(void) {
 }
 
 void b_alloc_account(enum b_tag tag, int64_t bytes) {
-    atomic_fetch_add_explicit(&shard()->bytes[tag], bytes, memory_order_relaxed);
+    struct shard *s = shard();
+    atomic_fetch_add_explicit(&s->bytes[tag], bytes, memory_order_relaxed);
+    int64_t grown = atomic_fetch_add_explicit(&s->grown, bytes, memory_order_relaxed) + bytes;
+    if (grown < atomic_load_explicit(&growth_max, memory_order_relaxed))
+        return;
+    void (*fn)(void *) = atomic_load_explicit(&on_growth, memory_order_acquire);
+    if (fn)
+        fn(atomic_load_explicit(&on_growth_arg, memory_order_relaxed));
+}
+
+void b_alloc_on_growth(void (*fn)(void *arg), void *arg, uint64_t bytes) {
+    atomic_store_explicit(&on_growth_arg, arg, memory_order_relaxed);
+    atomic_store_explicit(&on_growth, fn, memory_order_release);
+    atomic_store_explicit(&growth_max, fn ? (int64_t)(bytes / SHARDS) : INT64_MAX, memory_order_relaxed);
+    for (int i = 0; i < SHARDS; i++)
+        atomic_store_explicit(&shards[i].grown, 0, memory_order_relaxed);
 }
 
 /* Counting costs an atomic on a shared line, so it is on only once a fault has been asked for. */
@@ -111,6 +132,10 @@ void b_free(void *ptr) {
     h->magic = 0;
     b_alloc_account((enum b_tag)h->tag, -(int64_t)h->size);
     free(h);
+}
+
+void b_alloc_trim(void) {
+    (void)malloc_trim(0);
 }
 
 struct b_alloc_stat b_alloc_stat(enum b_tag tag) {

@@ -45,8 +45,16 @@ char *b_strdup(enum b_tag tag, const char *s, size_t len) __attribute__((warn_un
 /* Gives back what the functions above gave; NULL is allowed. */
 void b_free(void *ptr);
 
+/* Gives what the heap holds free back to the system. Takes its time (milliseconds): not on a worker. */
+void b_alloc_trim(void);
+
 /* Accounts memory that comes from elsewhere (fiber stacks by mmap). Negative to take off. */
 void b_alloc_account(enum b_tag tag, int64_t bytes);
+
+/* Calls fn(arg) from whatever thread allocates, once what is accounted has grown by about `bytes` since this call; again
+ * and again, until it is called anew. It may be sooner, for each of the counters' shards has its part of it. fn must not
+ * allocate. NULL: never. */
+void b_alloc_on_growth(void (*fn)(void *arg), void *arg, uint64_t bytes);
 
 /* A snapshot of the tag's figures. */
 struct b_alloc_stat b_alloc_stat(enum b_tag tag);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "gateway/conn.h"
+#include "gateway/overload.h"
 #include "middleware/access_log.h"
 #include "net/listener.h"
 #include "runtime/signals.h"
@@ -153,6 +154,8 @@ void cli_serve(void *arg) {
     s->result = gw_start(s->gateway, s->options, &s->errors);
     if (s->result < 0)
         return;
+    if (rt_spawn("watch memory", gw_watch_memory, s->gateway) != 0)
+        B_LOG(B_ERROR, "cli", "memory is not watched: there is no fiber for it");
     announce(s->gateway);
     warn_unused();
     if (s->demo)

@@ -36,6 +36,7 @@ struct cfg_limits {
     int64_t max_header_bytes, max_headers, max_uri, max_body;
     int64_t header_timeout, body_timeout, idle_timeout, tunnel_idle_timeout;
     int64_t max_connections, max_requests_per_connection, max_in_flight;
+    int64_t max_memory; /* 0: auto */
 };
 
 struct cfg_endpoint {

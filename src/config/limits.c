@@ -80,6 +80,14 @@ static const struct cfg_option options[] = {
      .min = 1,
      .max = 10000000,
      .help = "requests being served in the whole process; beyond it 503"},
+    {.name = "max_memory",
+     .type = CFG_SIZE,
+     CFG_AT(struct cfg_limits, max_memory),
+     .default_text = "auto",
+     .word = "auto",
+     .min = 16 * CFG_MIB,
+     .help = "memory of the process, to which the cgroup's and the machine's are limits anyway: near it new "
+             "requests get 503 and accepting stops; auto leaves it to those"},
     {0},
 };
 

@@ -94,6 +94,12 @@ static void write_enum(struct schema *s, const char *const *choices) {
     json_object_end(&s->w);
 }
 
+static void one_reference(struct schema *s, const char *name) {
+    json_object_begin(&s->w);
+    reference(s, name);
+    json_object_end(&s->w);
+}
+
 /* What is not a text to everybody: the value itself, or a ${NAME} in its place. */
 static void write_alternatives(struct schema *s, const struct cfg_option *o) {
     const char *const word[] = {o->word, NULL};
@@ -103,15 +109,14 @@ static void write_alternatives(struct schema *s, const struct cfg_option *o) {
         one_type(s, "boolean");
     else if (o->type == CFG_ENUM)
         write_enum(s, o->choices);
+    else if (o->type == CFG_SIZE || o->type == CFG_DURATION)
+        one_reference(s, pattern_name(o->type));
     else
         write_integer(s, o);
     if (o->word)
         write_enum(s, word);
-    if (o->type == CFG_PERCENT) {
-        json_object_begin(&s->w);
-        reference(s, "percent");
-        json_object_end(&s->w);
-    }
+    if (o->type == CFG_PERCENT)
+        one_reference(s, "percent");
     env_alternative(s);
     json_array_end(&s->w);
 }
@@ -176,6 +181,11 @@ static void write_constraints(struct schema *s, const struct cfg_option *o) {
     case CFG_ENUM: write_alternatives(s, o); break;
     case CFG_DURATION:
     case CFG_SIZE:
+        if (o->word)
+            write_alternatives(s, o);
+        else
+            reference(s, pattern_name(o->type));
+        break;
     case CFG_RATE:
     case CFG_ADDR:
     case CFG_URL: reference(s, pattern_name(o->type)); break;

@@ -2,12 +2,13 @@
 
 #include <errno.h>
 
+#include "gateway/overload.h"
 #include "http/h1_parse.h"
 #include "telemetry/http_metrics.h"
 
-/* A connection that cannot get a fiber is told so and closed. */
-static const char no_fiber[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
-                               "Connection: close\r\n\r\n";
+/* A connection that cannot be served is told so and closed. */
+static const char no_room[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+                              "Connection: close\r\n\r\n";
 
 static struct gw_worker *workers[RT_WORKERS_MAX];
 
@@ -100,6 +101,15 @@ static int keep_part(struct gw_conn *c, struct b_slice part) {
     return 0;
 }
 
+/* Without a fiber, which is what there is no memory for. */
+static void turn_away(struct gw_conn *c, enum http_error why) {
+    tel_refusal(rt_index(), why);
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)no_room, .iov_len = sizeof no_room - 1};
+    ssize_t sent = rt_send(&c->stream, &iov, 1, RT_NOWAIT);
+    (void)sent; /* best effort: the connection goes either way */
+    gw_conn_close(c, RT_END_CLOSE);
+}
+
 /* From the loop the new fiber runs at once, on the bytes where they lie. From a fiber (which opens or parks a connection
  * that is readable already) it runs in its turn, when the scratch buffer is another's. */
 static void start_serving(struct gw_conn *c, struct b_slice head) {
@@ -114,11 +124,7 @@ static void start_serving(struct gw_conn *c, struct b_slice head) {
     }
     if (rt_spawn_now("request", serve_fiber, c) == 0)
         return;
-    tel_refusal(rt_index(), HTTP_E_TOO_MANY_IN_FLIGHT);
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)no_fiber, .iov_len = sizeof no_fiber - 1};
-    ssize_t sent = rt_send(&c->stream, &iov, 1, RT_NOWAIT);
-    (void)sent; /* best effort: the connection goes either way */
-    gw_conn_close(c, RT_END_CLOSE);
+    turn_away(c, HTTP_E_TOO_MANY_IN_FLIGHT);
 }
 
 static void park_until(struct gw_conn *c, rt_time at) {
@@ -140,7 +146,9 @@ static void head_grew(struct gw_conn *c, size_t seen, struct b_slice all) {
         start_serving(c, all);
         return;
     }
-    if (keep_part(c, all) == 0)
+    if (!c->listener->admin && gw_pressure(c->listener->gateway) >= GW_SHED)
+        turn_away(c, HTTP_E_OVERLOADED); /* a part is not kept for a request that will be refused */
+    else if (keep_part(c, all) == 0)
         park_until(c, c->head_deadline);
     else
         gw_conn_close(c, RT_END_CLOSE);

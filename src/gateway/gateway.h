@@ -73,6 +73,11 @@ struct gateway {
     struct gw_route admin_route;
     _Atomic uint64_t connections;
     _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
+    struct { /* overload.h; `pressure` is asked where `requests` is counted: the same line */
+        _Atomic unsigned char pressure; /* enum gw_pressure, and GW_LOOK */
+        _Atomic bool looking;
+        _Atomic uint64_t used, limit; /* for the metrics */
+    } overload;
     _Atomic bool draining;
     _Atomic bool cut;         /* tunnels end */
     _Atomic bool reload_busy; /* held by a reload, or for a moment by a reaper; for good once `leaving` */

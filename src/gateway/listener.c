@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "gateway/balance.h"
+#include "gateway/overload.h"
 #include "net/listener.h"
 
 int gw_sockaddr(const struct cfg_addr *conf, struct rt_sockaddr *out) {
@@ -59,12 +60,15 @@ static uint64_t most_connections(struct gateway *g) {
 }
 
 static bool room(struct gw_listener *l) {
-    return l->admin || atomic_load(&l->gateway->connections) < most_connections(l->gateway);
+    struct gateway *g = l->gateway;
+    return l->admin || (gw_pressure(g) < GW_STOP && atomic_load(&g->connections) < most_connections(g));
 }
 
 /* Counts one more connection if there is room. */
 static bool admit(struct gw_listener *l) {
     struct gateway *g = l->gateway;
+    if (!l->admin && gw_pressure(g) >= GW_STOP)
+        return false;
     if (l->admin || atomic_fetch_add(&g->connections, 1) < most_connections(g))
         return true;
     atomic_fetch_sub(&g->connections, 1);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/sanitize.h"
 #include "gateway/balance.h"
+#include "gateway/overload.h"
 #include "gateway/router.h"
 #include "gateway/tunnel.h"
 #include "http/h1_parse.h"
@@ -174,6 +175,8 @@ static int read_head(struct exchange *ex, struct b_slice head) {
 static int admit(struct exchange *ex) {
     struct gateway *g = ex->conn->listener->gateway;
     int64_t most = ex->snapshot->root->limits.max_in_flight;
+    if (gw_pressure(g) >= GW_SHED)
+        return -HTTP_E_OVERLOADED;
     ex->counted = true;
     if (atomic_fetch_add_explicit(&g->requests, 1, memory_order_relaxed) < (uint64_t)most)
         return 0;

@@ -167,6 +167,11 @@ static void trim(struct rt_timer *t) {
         rt_wheel_set(&w->wheel, t, rt_after(w->now, RT_S));
 }
 
+void rt_worker_release(struct rt_worker *w) {
+    rt_stack_pool_free(&w->stacks);
+    free_chunks(w);
+}
+
 int rt_worker_init(struct rt_worker *w, unsigned index, const struct rt_config *config) {
     *w = (struct rt_worker){.index = index, .backend = config->backend};
     b_list_init(&w->ready);

@@ -118,6 +118,9 @@ static inline void rt_charge(int64_t bytes) {
     rt_self()->share_left -= bytes;
 }
 
+/* Gives back what this worker keeps for later use: free stacks and chunks. On its own thread. */
+void rt_worker_release(struct rt_worker *w);
+
 /* Fibers alive in the process, and the limit. */
 uint32_t rt_fiber_count(void);
 uint32_t rt_fiber_limit(void);

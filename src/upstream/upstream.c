@@ -223,12 +223,15 @@ static void clear_here(void *arg) {
     up_pool_clear(arg);
 }
 
-static void clear_all_here(void *arg) {
-    struct up_registry *r = arg;
+void up_registry_clear_here(struct up_registry *r) {
     pthread_mutex_lock(&r->lock); /* clearing a pool does not wait */
     B_LIST_EACH(n, &r->list)
         up_pool_clear(B_CONTAINER(n, struct up_upstream, link));
     pthread_mutex_unlock(&r->lock);
+}
+
+static void clear_all_here(void *arg) {
+    up_registry_clear_here(arg);
 }
 
 void up_registry_close(struct up_registry *r) {

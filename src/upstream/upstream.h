@@ -68,6 +68,8 @@ struct up_upstream {
 struct up_registry *up_registry_new(void);
 /* From now on no connection is kept idle; closes those that are. From a fiber, as the process ends. */
 void up_registry_close(struct up_registry *r);
+/* Closes the idle connections of this worker, to all upstreams. */
+void up_registry_clear_here(struct up_registry *r);
 bool up_registry_closing(const struct up_registry *r);
 /* Only once every upstream has been put back. */
 void up_registry_free(struct up_registry *r);

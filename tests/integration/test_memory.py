@@ -1,5 +1,6 @@
 """What connections and requests cost. Bytes are counted on the release build: sanitizers have costs of their own."""
 import contextlib
+import os
 import resource
 import socket
 import threading
@@ -158,3 +159,119 @@ def test_request_in_flight_costs_8_kilobytes_and_gives_them_back(lab, silent, he
             clients.answer(one, b"hi")
         weir.wait_metric(0, "weir_in_flight_requests")
         wait_until(lambda: rss(weir) - before <= 1.5 * KIB * count, "the stacks of the burst are given back")
+
+
+# ---- memory pressure (R17) ----
+
+PART = b"GET / HTTP/1.1\r\nHost: weir.test\r\nX-Long: "
+TIGHT = {"header_timeout": "1h", "max_header_bytes": "48KiB"}
+
+
+def take_in_20_mb(weir, clients):
+    """Parts of heads, which weir keeps, in blocks of a power of two."""
+    clients.open(500, PART + b"x" * 40000)
+    wait_until(lambda: weir.metric("weir_memory_bytes", subsystem="connections") >= 500 * 65536, "all have been taken in")
+    assert rss(weir) > 18 * KIB * KIB
+
+
+def squeeze(weir, share):
+    """A limit of which what is resident now is that share."""
+    limit = int(rss(weir) / share)
+    assert weir.reload({"routes": HELLO, "limits": {**TIGHT, "max_memory": f"{limit}B"}}).status == 200
+    return limit
+
+
+def test_R17_sheds_at_90_percent_stops_accepting_at_95_and_comes_back(lab):
+    weir = lab.weir({"routes": HELLO, "limits": TIGHT})
+    with weir.connect() as kept, Clients(weir) as fill:
+        assert kept.exchange("GET", "/").status == 200
+        take_in_20_mb(weir, fill)
+
+        limit = squeeze(weir, 0.92)
+        weir.wait_log("new requests get 503")
+        weir.wait_metric(limit, "weir_memory_limit_bytes")
+        assert 0.9 <= weir.metric("weir_overload_pressure", resource="memory") < 0.95
+        with weir.refuses("overloaded", 3):
+            for _ in range(2):  # the connection goes on
+                refused = kept.exchange("GET", "/")
+                assert (refused.status, refused.header("retry-after")) == (503, "1")
+                assert refused.json()["code"] == "overloaded"
+            with weir.connect() as slow:  # a part of a head is not kept
+                slow.send(PART)
+                assert b" 503 " in slow.rest()
+        assert weir.admin("GET", "/readyz").status == 200
+
+        squeeze(weir, 0.97)
+        weir.wait_log("nothing is accepted any more")
+        held = Clients(weir)
+        held.open(20, b"GET / HTTP/1.1\r\nHost: weir.test\r\n\r\n")
+        assert kept.exchange("GET", "/").status == 503  # what is open goes on
+        assert weir.admin("GET", "/livez").status == 200
+        assert weir.metric("weir_worker_connections") < 510  # 20 more wait in the backlog
+
+        fill.close()
+        if SANITIZED:  # keeps what was freed
+            weir.reload({"routes": HELLO, "limits": TIGHT})
+        weir.wait_log("memory suffices again")
+        for one in held.sockets:  # accepted when it was less short already, or suffices
+            assert one.recv(65536).startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 503 "))
+        held.close()
+        assert kept.exchange("GET", "/").status == 200
+
+
+def test_R17_idle_connections_to_upstreams_are_given_back_first(lab):
+    origin = lab.origin()
+    config = proxy(origin)
+    weir = lab.weir({**config, "limits": TIGHT})
+    assert weir.get("/x").status == 200
+    assert weir.metric("weir_upstream_connections", upstream="origin") == 1
+    with Clients(weir) as fill:
+        take_in_20_mb(weir, fill)
+        limit = int(rss(weir) / 0.87)
+        assert weir.reload({**config, "limits": {**TIGHT, "max_memory": f"{limit}B"}}).status == 200
+        weir.wait_log("what is kept for later is given back")
+        weir.wait_metric(0, "weir_upstream_connections", upstream="origin")
+        assert weir.get("/x").status == 200
+        weir.reload({**config, "limits": TIGHT})
+        weir.wait_log("memory suffices again")
+
+
+def cgroup(limit):
+    """A cgroup of the test's own with that limit of memory: (directory, name of its file of processes)."""
+    for top, knob in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
+        if not os.path.exists(f"{top}/cgroup.procs"):
+            continue
+        directory = f"{top}/weir-test-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            os.mkdir(directory)
+            try:
+                with open(f"{directory}/{knob}", "r+", encoding="ascii") as f:
+                    f.write(str(limit))
+                return directory
+            except OSError:
+                os.rmdir(directory)
+    pytest.skip("no cgroup with a limit of memory can be made here")
+
+
+@counted
+def test_R17_is_not_killed_in_a_cgroup_that_is_too_small(lab):
+    directory = cgroup(64 * KIB * KIB)
+
+    def enter():
+        with open(f"{directory}/cgroup.procs", "w", encoding="ascii") as f:
+            f.write(str(os.getpid()))
+
+    try:
+        weir = lab.weir({"routes": HELLO, "limits": {**TIGHT, "max_header_bytes": "16KiB"}}, preexec_fn=enter)
+        weir.wait_metric(64 * KIB * KIB, "weir_memory_limit_bytes")
+        with Clients(weir) as fill:
+            for _ in range(6000):  # 96 MiB
+                fill.open(1)
+                with contextlib.suppress(ConnectionError):
+                    fill.sockets[-1].sendall(PART + b"x" * 16000)
+            weir.wait_log("memory is short")
+            assert weir.metric("weir_refusals_total", code="overloaded") > 0 or weir.metric("weir_worker_connections") < 6000
+        wait_until(lambda: weir.get("/").status == 200, "it serves again")
+        weir.finish()
+    finally:
+        os.rmdir(directory)

@@ -30,6 +30,31 @@ TEST(memory_of_others_can_be_accounted) {
     CHECK_UINT(b_alloc_stat(B_TAG_STACKS).bytes, before);
 }
 
+static void count(void *arg) {
+    ++*(int *)arg;
+}
+
+TEST(growth_is_told) {
+    int told = 0;
+    b_alloc_on_growth(count, &told, 80000); /* 10,000 for a thread alone */
+    char *p = b_alloc(B_TAG_TEST, 6000);
+    b_free(p);
+    p = b_alloc(B_TAG_TEST, 6000);
+    CHECK_INT(told, 0); /* what went again does not count */
+    p = b_realloc(B_TAG_TEST, p, 12000);
+    CHECK_INT(told, 1);
+    b_alloc_account(B_TAG_STACKS, 1);
+    CHECK_INT(told, 2);
+    b_alloc_on_growth(count, &told, 80000);
+    b_alloc_account(B_TAG_STACKS, -1);
+    CHECK_INT(told, 2);
+    b_alloc_on_growth(NULL, NULL, 0);
+    b_alloc_account(B_TAG_STACKS, 1 << 30);
+    CHECK_INT(told, 2);
+    b_alloc_account(B_TAG_STACKS, -(1 << 30));
+    b_free(p);
+}
+
 TEST(contents) {
     unsigned char *zero = b_zalloc(B_TAG_TEST, 64);
     unsigned char sum = 0;
@@ -106,6 +131,7 @@ TEST(the_environment_asks_for_a_failure) {
 const struct test_case alloc_tests[] = {
     {"bytes_are_accounted_to_their_tag", bytes_are_accounted_to_their_tag},
     {"memory_of_others_can_be_accounted", memory_of_others_can_be_accounted},
+    {"growth_is_told", growth_is_told},
     {"contents", contents},
     {"sizes_that_cannot_be_are_refused", sizes_that_cannot_be_are_refused},
     {"the_nth_call_fails_once", the_nth_call_fails_once},

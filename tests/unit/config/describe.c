@@ -124,6 +124,7 @@ static const char with_defaults[] =
     "  max_connections: 10000\n"
     "  max_requests_per_connection: 1000\n"
     "  max_in_flight: 20000\n"
+    "  max_memory: auto\n"
     "use:\n"
     "  - \"request_id\"\n"
     "upstreams:\n"
