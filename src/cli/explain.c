@@ -10,7 +10,7 @@
 struct question {
     struct b_slice method, authority, path;
     const struct cfg_listener *listener;
-    char path_text[HTTP_PATH_MAX(8192)];
+    char path_text[HTTP_PATH_MAX(8192)], again[HTTP_PATH_MAX(8192)];
 };
 
 /* ---- the question ---- */
@@ -232,8 +232,8 @@ int cli_explain(const struct cli_args *args) {
     if (!s)
         return CLI_FAILED;
     choose_listener(&q, s->root);
-    struct b_text none = b_text_fixed(NULL, 0);
-    if (http_path_normalise(q.path, q.listener->switches, &none) < 0) {
+    struct b_text again = b_text_fixed(q.again, sizeof q.again);
+    if (http_path_normalise(q.path, q.listener->switches, &again) < 0) {
         gw_snapshot_free(s);
         return bad_url(args->words[args->word_count - 1], http_error_info(HTTP_E_BAD_PATH)->explanation);
     }

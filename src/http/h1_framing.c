@@ -57,9 +57,11 @@ enum http_error h1_content_length(const struct h1_block *b, uint64_t *length) {
     struct http_fields fs = h1_block_fields(b, b->count);
     const struct http_field *f = http_fields_find(&fs, HTTP_FIELD_CONTENT_LENGTH);
     struct b_slice value = http_field_value(f);
-    if (b->twice & HTTP_ID_BIT(HTTP_FIELD_CONTENT_LENGTH) || b_slice_find(value, ',') < value.len)
+    bool repeated = b->twice & HTTP_ID_BIT(HTTP_FIELD_CONTENT_LENGTH);
+    enum http_error error = repeated ? HTTP_OK : parse_length(value, b->allow, length);
+    if (repeated || (error && b_slice_find(value, ',') < value.len))
         return several_lengths(b, &fs, length);
-    return has_tab_around(f, b->allow) ? HTTP_E_DISGUISED_FRAMING : parse_length(value, b->allow, length);
+    return has_tab_around(f, b->allow) ? HTTP_E_DISGUISED_FRAMING : error;
 }
 
 /* S08: some readers skip such bytes. Controls have been refused by now. */

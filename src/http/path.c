@@ -134,11 +134,8 @@ static bool add_segment(struct b_text *out, uint32_t allow, size_t root, struct 
     return resolve_dots(out, root, at, open);
 }
 
-int http_path_normalise(struct b_slice raw, uint32_t allow, struct b_text *out) {
-    if (raw.len == 0 || raw.ptr[0] != '/')
-        return -HTTP_E_BAD_PATH;
-    if (is_plain(raw))
-        return HTTP_PATH_SAME;
+/* Apart, so that a path that is plain does not pay for its registers. */
+static __attribute__((noinline)) int rewrite(struct b_slice raw, uint32_t allow, struct b_text *out) {
     size_t root = out->len;
     bool open = false;
     for (size_t i = 0; i < raw.len && !out->failed;)
@@ -153,6 +150,12 @@ int http_path_normalise(struct b_slice raw, uint32_t allow, struct b_text *out) 
         return HTTP_PATH_CHANGED;
     out->len = root;
     return HTTP_PATH_SAME;
+}
+
+int http_path_normalise(struct b_slice raw, uint32_t allow, struct b_text *out) {
+    if (raw.len == 0 || raw.ptr[0] != '/')
+        return -HTTP_E_BAD_PATH;
+    return is_plain(raw) ? HTTP_PATH_SAME : rewrite(raw, allow, out);
 }
 
 bool http_query_ok(struct b_slice query) {

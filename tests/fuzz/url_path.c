@@ -81,8 +81,8 @@ static void check(struct b_slice raw, uint32_t allow) {
     assert(r == HTTP_PATH_SAME || !b_slice_eq(path, raw));
     check_normal(path, allow);
     assert(http_path_normalise(path, allow, &second) == HTTP_PATH_SAME);
-    if (!memmem(path.ptr, path.len, "%2F",
-                3)) /* where it is a slash and where not is for the origin to say */
+    /* where an encoded slash separates and where not is for the origin to say */
+    if (!memmem(raw.ptr, raw.len, "%2F", 3) && !memmem(raw.ptr, raw.len, "%2f", 3))
         assert(b_slice_eq(b_slice(want, meaning(raw, want)), b_slice(got, decode(path, got))));
     assert(http_query_ok(path));
 }

@@ -54,6 +54,15 @@ def test_P05_what_weir_owns_stays(gate, name):
     assert arrived(told, name.lower())
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 5\r\n\r\nhello",
+                                     b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"])
+def test_P05_framing_stays(gate, framing):
+    with gate.connect() as conn:
+        conn.send(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Content-Length, Transfer-Encoding, Host\r\n" + framing)
+        assert conn.response().json()["length"] == 5
+        assert conn.exchange("GET", "/after").json()["target"] == "/after"
+
+
 def test_P05_what_a_middleware_sets_stays(gate):
     """Connection speaks of the client's fields. It cannot take off an identity that weir has put on."""
     told = gate.get("/identity", headers=[("Connection", "X-User, x-tenant"), ("X-User", "mallory")]).json()

@@ -176,3 +176,15 @@ def test_explain_says_when_nothing_matches(tmp_path):
     assert "404" in explain("-c", file, "GET", "/nothing").stdout
     done = explain("-c", file, "POST", "/hello")
     assert "405" in done.stdout and "GET" in done.stdout
+
+
+def test_explain_knows_what_a_listener_lets_in(tmp_path):
+    file = tmp_path / "weir.yaml"
+    file.write_text("version: 1\nlisten: [\":8080\", {addr: \":8081\", allow: [encoded_slash]}]\n"
+                    "routes: [{match: {path: \"/p/{name}\", host: a.example}, respond: {body: hi}}]\n")
+    done = explain("-c", file, "http://a.example:8081/p/x%2fy")
+    assert done.returncode == 0 and "name = x%2Fy" in done.stdout, done.stdout
+    done = explain("-c", file, "http://a.example:8080/p/x%2fy")
+    assert done.returncode != 0 and "encoded slash" in done.stderr
+    assert "421 misdirected" in explain("-c", file, "http://b.example:8080/p/x").stdout
+    assert "404 no_route" in explain("-c", file, "http://a.example:8080/q").stdout
