@@ -194,8 +194,10 @@ static int find_route(struct exchange *ex) {
     int rc = admit(ex);
     if (rc)
         return rc;
-    if (ex->req.method == HTTP_METHOD_CONNECT)
+    if (ex->req.method == HTTP_METHOD_CONNECT) {
+        ex->allow = B_LIT("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
         return -HTTP_E_CONNECT_REFUSED;
+    }
     if (ex->req.https && !gw_peer_trusted(ex)) {
         ex->close =
             true; /* the client takes this connection for one that is secured (RFC 9110 section 7.4) */

@@ -65,9 +65,10 @@ static struct tel_family refusals_family = {
 };
 static struct tel_family bad_responses_family = {
     .name = "weir_bad_responses_total",
-    .help = "Responses of upstreams that were not passed on, by what was wrong with them.",
+    .help =
+        "Responses that were not passed on because they were malformed, by upstream and what was wrong with them.",
     .type = TEL_COUNTER,
-    .labels = {"code", "rule"},
+    .labels = {"upstream", "code", "rule"},
 };
 static struct tel_family phases_family = {
     .name = "weir_deadline_exceeded_total",
@@ -245,15 +246,11 @@ void tel_refusal(unsigned worker, enum http_error error) {
         tel_add(refusals[error], worker, 1);
 }
 
-static struct tel_series *error_series(struct tel_family *family, enum http_error error) {
-    const struct http_error_info *info = http_error_info(error);
-    struct b_slice values[] = {b_slice_cstr(info->code), b_slice_cstr(info->rule)};
-    return tel_series_get(family, values);
-}
-
 /* Rare enough to look its series up each time. */
-void tel_bad_response(unsigned worker, enum http_error why) {
-    tel_add(error_series(&bad_responses_family, why), worker, 1);
+void tel_bad_response(unsigned worker, struct b_slice upstream, enum http_error why) {
+    const struct http_error_info *info = http_error_info(why);
+    struct b_slice values[] = {upstream, b_slice_cstr(info->code), b_slice_cstr(info->rule)};
+    tel_add(tel_series_get(&bad_responses_family, values), worker, 1);
 }
 
 uint64_t tel_refusals(enum http_error error) {
@@ -303,7 +300,9 @@ int tel_http_init(void) {
     b_map_init(&routes_by_pattern, B_TAG_TELEMETRY, (struct b_hash_key){0}); /* keys come from the config */
     active = tel_series_get(&active_family, NULL);
     for (int i = HTTP_OK + 1; i < HTTP_ERROR_COUNT; i++) {
-        refusals[i] = error_series(&refusals_family, (enum http_error)i);
+        const struct http_error_info *info = http_error_info((enum http_error)i);
+        struct b_slice values[] = {b_slice_cstr(info->code), b_slice_cstr(info->rule)};
+        refusals[i] = tel_series_get(&refusals_family, values);
         if (!refusals[i])
             return -ENOMEM;
     }

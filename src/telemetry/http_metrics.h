@@ -50,8 +50,8 @@ struct tel_series *tel_client_series(struct b_slice upstream);
 
 /* weir_refusals_total{code,rule}: an answer that weir gave itself. HTTP_OK is ignored. */
 void tel_refusal(unsigned worker, enum http_error error);
-/* weir_bad_responses_total{code,rule}: a response that breaks the rules of HTTP, by what was wrong with it. */
-void tel_bad_response(unsigned worker, enum http_error why);
+/* weir_bad_responses_total{upstream,code,rule}: a response that breaks the rules of HTTP, by what was wrong with it. */
+void tel_bad_response(unsigned worker, struct b_slice upstream, enum http_error why);
 uint64_t tel_refusals(enum http_error error);
 
 /* weir_deadline_exceeded_total{phase}: `phase` is a string literal (its address is looked up first). */

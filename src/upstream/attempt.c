@@ -151,5 +151,5 @@ void up_finish(struct up_exchange *x) {
     }
     x->admitted = false;
     if (x->bad)
-        tel_bad_response(rt_index(), x->bad);
+        tel_bad_response(rt_index(), b_slice_cstr(x->upstream->name), x->bad);
 }

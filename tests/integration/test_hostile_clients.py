@@ -380,6 +380,9 @@ def test_S24(gate):
 @table(b"CONNECT weir.test:443 HTTP/1.1", b"CONNECT 127.0.0.1:22 HTTP/1.1", b"CONNECT weir.test:443 HTTP/1.0")
 def test_S25(gate, data):
     refused(gate, head(start=data), 405, "connect_refused")
+    with gate.connect() as conn:
+        conn.send(head(start=data))
+        assert "GET" in conn.response().header("allow")  # RFC 9110 section 15.5.6
 
 
 def test_S26(gate):

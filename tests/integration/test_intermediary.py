@@ -295,6 +295,11 @@ def test_unknown_statuses_pass(lab, status):
     assert (response.status, response.reason, response.body) == (status, "Odd", b"ok")
 
 
+def test_S27_a_length_of_0_with_no_content(lab):
+    response = answering(lab, b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n").get()
+    assert response.status == 204 and response.header("content-length") is None
+
+
 def test_S27_more_than_one_status_line(lab):
     weir = answering(lab, b"HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert weir.get().status == 502

@@ -296,7 +296,8 @@ def test_S27_bad_framing_of_a_response(lab, head):
 ], ids=["S02", "S12", "S27", "interim", "S10"])
 def test_S27_bad_responses_are_counted_by_rule(lab, answer, rule):
     weir = lab.weir(proxy(lab.origin(lambda request, peer: answer)))
-    with weir.counts(1, "weir_bad_responses_total", rule=rule), weir.counts(1, "weir_bad_responses_total"):
+    with weir.counts(1, "weir_bad_responses_total", rule=rule, upstream="origin"), \
+            weir.counts(1, "weir_bad_responses_total"):
         with weir.connect() as conn, contextlib.suppress(Truncated):
             problem(conn.exchange(), 502, "upstream_bad_response")
 
