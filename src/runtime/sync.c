@@ -2,16 +2,6 @@
 
 #include <errno.h>
 
-/* One who stands in a semaphore's queue: on his fiber's stack. Once granted, the record belongs to the granter until
- * `arrived` is set on the fiber's own worker. */
-struct waiter {
-    struct b_list link;
-    struct rt_fiber *fiber;
-    struct rt_msg msg;
-    bool granted; /* guarded by the semaphore's lock */
-    bool arrived; /* touched on the fiber's worker only */
-};
-
 void rt_sem_init(struct rt_sem *s, int64_t permits) {
     atomic_init(&s->available, permits);
     atomic_init(&s->waiting, 0);
@@ -35,13 +25,28 @@ bool rt_sem_try(struct rt_sem *s) {
     return atomic_load(&s->waiting) == 0 && take(s);
 }
 
-static void arrive(struct waiter *w) {
+static void arrive(struct rt_sem_waiter *w) {
     w->arrived = true;
     rt_wake(w->fiber, 0);
 }
 
 static void grant_arrives(struct rt_msg *m) {
-    arrive(B_CONTAINER(m, struct waiter, msg));
+    arrive(B_CONTAINER(m, struct rt_sem_waiter, msg));
+}
+
+/* Tells one who is off the queue that he has what he waited for; his record is not to be touched after it. */
+static void deliver(struct rt_sem_waiter *w) {
+    if (w->fiber->worker == rt_self())
+        arrive(w);
+    else
+        rt_post(w->fiber->worker, &w->msg);
+}
+
+static struct rt_sem_waiter *pop(struct rt_sem *s) {
+    struct rt_sem_waiter *w = B_CONTAINER(b_list_pop_front(&s->waiters), struct rt_sem_waiter, link);
+    w->granted = true;
+    atomic_fetch_sub(&s->waiting, 1);
+    return w;
 }
 
 /* Hands free permits to those who wait longest. */
@@ -49,20 +54,23 @@ static void grant(struct rt_sem *s) {
     struct b_list granted;
     b_list_init(&granted);
     pthread_mutex_lock(&s->lock);
-    while (!b_list_empty(&s->waiters) && take(s)) {
-        struct b_list *n = b_list_pop_front(&s->waiters);
-        B_CONTAINER(n, struct waiter, link)->granted = true;
-        atomic_fetch_sub(&s->waiting, 1);
-        b_list_push_back(&granted, n);
-    }
+    while (!b_list_empty(&s->waiters) && take(s))
+        b_list_push_back(&granted, &pop(s)->link);
     pthread_mutex_unlock(&s->lock);
-    for (struct b_list *n; (n = b_list_pop_front(&granted));) {
-        struct waiter *w = B_CONTAINER(n, struct waiter, link);
-        if (w->fiber->worker == rt_self())
-            arrive(w);
-        else
-            rt_post(w->fiber->worker, &w->msg);
-    }
+    for (struct b_list *n; (n = b_list_pop_front(&granted));)
+        deliver(B_CONTAINER(n, struct rt_sem_waiter, link));
+}
+
+bool rt_sem_pass(struct rt_sem *s, void *(*wrap)(void *arg, const void *wants, const struct rt_worker *to),
+                 void *arg) {
+    pthread_mutex_lock(&s->lock);
+    struct rt_sem_waiter *w = b_list_empty(&s->waiters) ? NULL : pop(s);
+    pthread_mutex_unlock(&s->lock);
+    if (!w)
+        return false;
+    w->gift = wrap(arg, w->wants, w->fiber->worker);
+    deliver(w);
+    return true;
 }
 
 void rt_sem_adjust(struct rt_sem *s, int64_t by) {
@@ -77,7 +85,7 @@ void rt_sem_release(struct rt_sem *s) {
 }
 
 /* Takes a permit after all, or stands in the queue (false). */
-static bool take_or_queue(struct rt_sem *s, struct waiter *w) {
+static bool take_or_queue(struct rt_sem *s, struct rt_sem_waiter *w) {
     pthread_mutex_lock(&s->lock);
     atomic_fetch_add(&s->waiting, 1);
     bool taken = b_list_empty(&s->waiters) && take(s);
@@ -90,7 +98,7 @@ static bool take_or_queue(struct rt_sem *s, struct waiter *w) {
 }
 
 /* Leaves the queue; false when a permit has been granted meanwhile. */
-static bool leave_queue(struct rt_sem *s, struct waiter *w) {
+static bool leave_queue(struct rt_sem *s, struct rt_sem_waiter *w) {
     pthread_mutex_lock(&s->lock);
     bool left = !w->granted;
     if (left) {
@@ -101,24 +109,29 @@ static bool leave_queue(struct rt_sem *s, struct waiter *w) {
     return left;
 }
 
-int rt_sem_acquire(struct rt_sem *s, rt_time deadline) {
-    if (rt_sem_try(s))
+bool rt_sem_enter(struct rt_sem *s, struct rt_sem_waiter *w, const void *wants) {
+    *w = (struct rt_sem_waiter){.fiber = rt_fiber_self(), .msg.fn = grant_arrives, .wants = wants};
+    b_list_init(&w->link);
+    return rt_sem_try(s) || take_or_queue(s, w);
+}
+
+int rt_sem_wait(struct rt_sem *s, struct rt_sem_waiter *w, rt_time deadline) {
+    int rc = w->arrived ? 0 : rt_park(deadline);
+    if (w->arrived)
         return 0;
-    struct waiter w = {.fiber = rt_fiber_self(), .msg.fn = grant_arrives};
-    b_list_init(&w.link);
-    if (take_or_queue(s, &w))
-        return 0;
-    int rc = rt_park(deadline);
-    if (w.arrived)
-        return 0;
-    if (rc < 0 && leave_queue(s, &w))
+    if (rc < 0 && leave_queue(s, w))
         return rc;
     /* the permit is ours, but the message that says so still points here */
     rt_cancel_off();
-    while (!w.arrived)
+    while (!w->arrived)
         (void)!rt_park(RT_NEVER);
     rt_cancel_on();
     return 0;
+}
+
+int rt_sem_acquire(struct rt_sem *s, rt_time deadline) {
+    struct rt_sem_waiter w;
+    return rt_sem_enter(s, &w, NULL) ? 0 : rt_sem_wait(s, &w, deadline);
 }
 
 /* One who waits for a condition: on his fiber's stack. */

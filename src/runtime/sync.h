@@ -22,12 +22,33 @@ void rt_sem_destroy(struct rt_sem *s);
 bool rt_sem_try(struct rt_sem *s);
 /* Takes a permit, waiting for it: 0, -ETIMEDOUT or -ECANCELED. From a fiber. */
 int rt_sem_acquire(struct rt_sem *s, rt_time deadline) __attribute__((warn_unused_result));
+/* The same in two steps, for who has something to do once he stands in the queue; the record is on his stack. */
+struct rt_sem_waiter {
+    struct b_list link;
+    struct rt_fiber *fiber;
+    struct rt_msg msg;
+    const void *wants; /* for rt_sem_pass: tells what he could use */
+    void *gift;        /* what came with the permit, or NULL */
+    bool granted; /* guarded by the semaphore's lock; then the record is the granter's until it has arrived */
+    bool arrived; /* touched on the fiber's worker only */
+};
+/* Takes a permit if there is one (true), or stands in the queue: then rt_sem_wait must follow. */
+bool rt_sem_enter(struct rt_sem *s, struct rt_sem_waiter *w, const void *wants);
+int rt_sem_wait(struct rt_sem *s, struct rt_sem_waiter *w, rt_time deadline)
+    __attribute__((warn_unused_result));
+/* Passes the caller's permit to the one who waits longest, and a gift with it: what `wrap` gives, which is told what he
+ * wants and where he is (it may wait if the caller may; NULL: only the permit). False, and nothing has happened, when
+ * nobody waits. */
+bool rt_sem_pass(struct rt_sem *s, void *(*wrap)(void *arg, const void *wants, const struct rt_worker *to),
+                 void *arg);
 /* Gives a permit back; the one who waits longest gets it. From a fiber or a loop of any worker. */
 void rt_sem_release(struct rt_sem *s);
 /* More or fewer permits (a reload changed the limit). Fewer may leave `available` negative until some come back. */
 void rt_sem_adjust(struct rt_sem *s, int64_t by);
+/* How many wait. In the order of all: who counts himself here and then looks for something is seen by one who lays that
+ * down and then looks here. */
 static inline uint32_t rt_sem_waiting(const struct rt_sem *s) {
-    return atomic_load_explicit(&((struct rt_sem *)(uintptr_t)s)->waiting, memory_order_relaxed);
+    return atomic_load(&((struct rt_sem *)(uintptr_t)s)->waiting);
 }
 
 /* A condition for fibers of one worker. There are no lost wake-ups between a test and the wait, since fibers of a

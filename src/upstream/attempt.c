@@ -28,15 +28,12 @@ static void drop_conn(struct up_exchange *x) {
 }
 
 static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time *deadline, bool fresh) {
-    struct up_upstream *u = x->upstream;
     x->phase = "connect";
-    x->conn = fresh ? NULL : up_pool_take(x->endpoint);
-    if (x->conn) {
-        tel_add(u->metrics.reused, rt_index(), 1);
+    int rc = up_pool_get(x->endpoint, call, deadline, fresh, &x->conn);
+    if (rc == 0 && x->conn->reused) {
+        tel_add(x->upstream->metrics.reused, rt_index(), 1);
         x->conn->uses++;
-        return 0;
     }
-    int rc = up_pool_connect(x->endpoint, call, deadline, &x->conn);
     if (rc == -HTTP_E_UPSTREAM_CONNECT_TIMEOUT && rt_now() >= call->deadline)
         return up_fail(x, HTTP_E_DEADLINE_EXCEEDED, NULL);
     return rc;

@@ -1,5 +1,5 @@
 /* Connections to upstreams, and the pool in which idle ones wait: per worker and endpoint, last in first out, watched
- * for the peer's closing them. */
+ * for the peer's closing them. When no more may be opened, they move to the worker that needs one. */
 #ifndef UPSTREAM_POOL_H
 #define UPSTREAM_POOL_H
 
@@ -13,22 +13,24 @@ struct up_conn {
     rt_time born;
     uint32_t uses;
     bool reused; /* it carried an earlier request */
+    int moving;  /* the handle, on its way to another worker */
     char *in;    /* received bytes that had to be kept across a wait; NULL mostly */
     uint32_t in_len;
 };
 
-/* An idle connection of the endpoint on this worker, or NULL. */
-struct up_conn *up_pool_take(struct up_endpoint *e);
-/* Opens a new one, waiting for a permit of pool.max_connections and, for connect_timeout at most, for the connect. The
- * deadline is the attempt's; it moves on by the time that the permit took, which is not the endpoint's fault. 0 or -(enum
- * http_error). */
-int up_pool_connect(struct up_endpoint *e, struct rt_call *call, rt_time *deadline, struct up_conn **out);
-/* Puts a connection that has finished a request back, or closes it where it cannot be used again. */
+/* A connection to the endpoint: an idle one of this worker (unless it is to be fresh); or a new one, if pool.max_connections
+ * permits it; or else the next that comes free on any worker, or a new one in its place. Waits for the connect for
+ * connect_timeout at most. The deadline is the attempt's; it moves on by the time that it stood in line, which is not the
+ * endpoint's fault. 0 or -(enum http_error). */
+int up_pool_get(struct up_endpoint *e, struct rt_call *call, rt_time *deadline, bool fresh,
+                struct up_conn **out) __attribute__((warn_unused_result));
+/* Puts a connection that has finished a request back, passes it to one who waits for it, or closes it where it cannot be
+ * used again. From a fiber. */
 void up_pool_give(struct up_conn *c);
 void up_pool_close(struct up_conn *c);
 /* Closes the idle connections of this worker. */
 void up_pool_clear(struct up_upstream *u);
-/* Handler of up_shrink.msg. */
-void up_pool_shrink(struct rt_msg *m);
+/* Handler of up_asked.msg. */
+void up_pool_asked(struct rt_msg *m);
 
 #endif

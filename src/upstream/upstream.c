@@ -25,6 +25,11 @@ static struct tel_family reused = {.name = "weir_pool_reused_total",
                                    .help = "Requests sent on a connection that was open already.",
                                    .type = TEL_COUNTER,
                                    .labels = {"upstream"}};
+static struct tel_family moved = {
+    .name = "weir_pool_moved_total",
+    .help = "Connections that went to another worker, which needed one when no more may be opened.",
+    .type = TEL_COUNTER,
+    .labels = {"upstream"}};
 static struct tel_family pool_wait = {.name = "weir_pool_wait_seconds",
                                       .help = "Time spent waiting for a connection of a full pool.",
                                       .type = TEL_HISTOGRAM,
@@ -73,7 +78,7 @@ static void free_upstream(struct up_upstream *u) {
     b_free(u->endpoints);
     b_free(u->weights);
     b_free(u->schedule);
-    b_free(u->shrink);
+    b_free(u->asked);
     b_free(u->name);
     rt_sem_destroy(&u->connections);
     b_free(u);
@@ -121,6 +126,7 @@ static void open_metrics(struct up_upstream *u) {
     u->metrics = (struct up_metrics){.duration = tel_client_series(name),
                                      .retries = tel_series_get(&retries, &name),
                                      .reused = tel_series_get(&reused, &name),
+                                     .moved = tel_series_get(&moved, &name),
                                      .pool_wait = tel_series_get(&pool_wait, &name),
                                      .rejected = tel_series_get(&rejected, &name),
                                      .connections = tel_series_get(&connections, &name)};
@@ -131,12 +137,12 @@ static int fill(struct up_upstream *u, const struct cfg_upstream *conf) {
     u->name = b_strdup(B_TAG_UPSTREAM, conf->head.name.ptr, conf->head.name.len);
     u->endpoints = b_zalloc(B_TAG_UPSTREAM, conf->endpoints.count * sizeof(struct up_endpoint *));
     u->weights = b_zalloc(B_TAG_UPSTREAM, conf->endpoints.count * sizeof *u->weights);
-    u->shrink = b_zalloc(B_TAG_UPSTREAM, n * sizeof *u->shrink);
-    if (!u->name || !u->endpoints || !u->weights || !u->shrink)
+    u->asked = b_zalloc(B_TAG_UPSTREAM, n * sizeof *u->asked);
+    if (!u->name || !u->endpoints || !u->weights || !u->asked)
         return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
-        u->shrink[i].upstream = u;
-        u->shrink[i].msg.fn = up_pool_shrink;
+        u->asked[i].upstream = u;
+        u->asked[i].msg.fn = up_pool_asked;
     }
     CFG_EACH(struct cfg_endpoint, c, &conf->endpoints) {
         u->weights[u->endpoint_count] = c->weight;
@@ -207,6 +213,14 @@ struct up_upstream *up_hold(struct up_upstream *u) {
     return u;
 }
 
+bool up_try_hold(struct up_upstream *u) {
+    uint32_t refs = atomic_load(&u->refs);
+    while (refs)
+        if (atomic_compare_exchange_weak(&u->refs, &refs, refs + 1))
+            return true;
+    return false;
+}
+
 #define TRIES 100
 
 /* Memory or fibers may be short for a moment. */
@@ -266,7 +280,7 @@ void up_warm(struct up_upstream *u) {
         uint64_t tried = 0;
         rt_time deadline = call.deadline;
         struct up_conn *c;
-        if (up_pool_connect(up_balance(u, &tried), &call, &deadline, &c) != 0)
+        if (up_pool_get(up_balance(u, &tried), &call, &deadline, true, &c) != 0)
             break; /* requests will find out, and say so */
         up_pool_give(c);
     }

@@ -13,10 +13,12 @@
 struct up_upstream;
 struct up_registry;
 
-/* Idle connections of one endpoint on one worker, the one used last first. Only that worker touches it. */
+/* Idle connections of one endpoint on one worker, the one used last first. Only that worker touches it, each request
+ * does, so that they lie a cache line apart; others may look at the count. */
 struct up_idle {
     struct b_list conns;
-    uint32_t count;
+    struct b_counter count;
+    char apart[64 - sizeof(struct b_list) - sizeof(struct b_counter)];
 };
 
 struct up_endpoint {
@@ -32,7 +34,7 @@ struct up_endpoint {
 
 /* Figures of one upstream; the series live as long as the process. */
 struct up_metrics {
-    struct tel_series *duration, *retries, *reused, *pool_wait, *rejected, *connections;
+    struct tel_series *duration, *retries, *reused, *moved, *pool_wait, *rejected, *connections;
 };
 
 struct up_upstream {
@@ -51,16 +53,15 @@ struct up_upstream {
     uint32_t schedule_len;
     _Atomic uint32_t turn;
     _Atomic int64_t in_flight;
-    _Atomic int64_t idle; /* connections waiting in pools, over all workers */
-    _Atomic int64_t
-        wanting; /* requests that have found no permit; looked at after `idle` was raised, raised before it
-                              * is looked at, so that no connection goes idle unseen by one who needs its permit */
+    /* Connections waiting in pools, over all workers. Raised before it is asked who waits for a permit; who waits stands
+     * in the queue before he looks at it: so no connection goes idle unseen by one who needs it. */
+    _Atomic int64_t idle;
     struct rt_sem connections; /* permits: pool.max_connections, one for each connection, idle or not */
-    struct up_shrink {
-        struct rt_msg msg; /* asks a worker for one of its idle connections */
+    struct up_asked {
+        struct rt_msg msg; /* asks a worker to pass idle connections to those who wait */
         _Atomic bool posted;
         struct up_upstream *upstream;
-    } * shrink; /* of each worker */
+    } * asked; /* of each worker */
     struct up_metrics metrics;
 };
 
@@ -79,6 +80,8 @@ void up_registry_free(struct up_registry *r);
 struct up_upstream *up_get(struct up_registry *r, const struct cfg_upstream *conf);
 /* Counts one more reference, for one who has one already. */
 struct up_upstream *up_hold(struct up_upstream *u);
+/* The same for one who has none, but knows that it is not freed before he returns to the loop. False: it is on its way out. */
+bool up_try_hold(struct up_upstream *u);
 /* Gives a reference back; the last one closes its idle connections. From a fiber, or with no worker running. */
 void up_put(struct up_upstream *u);
 /* Opens connections until pool.min_idle are there; from a fiber, may wait. */

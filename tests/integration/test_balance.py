@@ -1,5 +1,6 @@
 """Workers share their work, and no request holds a loop for long."""
 import re
+import socket
 import threading
 import time
 
@@ -79,7 +80,7 @@ TEXT = {"TEXT": "y" * 100000}
 
 def both(balance):
     """Two workers, a cheap answer, and one of 4 MB."""
-    return {"workers": 2, "balance_workers": balance,
+    return {"workers": 2, "balance_workers": balance, "limits": {"max_requests_per_connection": 1000000000},
             "routes": [{"match": {"path": "/light"}, "respond": {"body": "x" * 100}},
                        {"match": {"path": "/heavy"}, "respond": {"json": ["${TEXT}"] * 40}}]}
 
@@ -89,15 +90,20 @@ def served(weir):
     return {worker: metrics.sum(SERVED, worker=worker) for worker in ("0", "1")}
 
 
+def worker_of(weir, conn):
+    """On which worker a connection is: tried with a request."""
+    before = served(weir)
+    assert conn.exchange("GET", "/light").status == 200
+    wait_until(lambda: sum(served(weir).values()) > sum(before.values()), "the request is counted")
+    return next(w for w, n in served(weir).items() if n > before[w])
+
+
 def on_one_worker(weir, count):
-    """So many connections that are all on one worker, and which one: each is tried with a request."""
+    """So many connections that are all on one worker, and which one."""
     found = {"0": [], "1": []}
     while True:
         conn = weir.connect()
-        before = served(weir)
-        assert conn.exchange("GET", "/light").status == 200
-        wait_until(lambda: sum(served(weir).values()) > sum(before.values()), "the request is counted")
-        worker = next(w for w, n in served(weir).items() if n > before[w])
+        worker = worker_of(weir, conn)
         found[worker].append(conn)
         if len(found[worker]) == count:
             return found[worker], worker
@@ -241,3 +247,71 @@ def test_a_half_sent_head_moves_along(lab):
     with Load([(ask_in_parts, conn) for conn in conns]):
         wait_until(lambda: served(weir)[idle] - before[idle] > 1000, "the other worker serves too")
     assert weir.metric("weir_refusals_total") == 0
+
+
+# ---- lending connections of upstreams ----
+
+def on_both_workers(weir, count):
+    """So many connections on each worker. A worker that is busy does not accept."""
+    found = {"0": [], "1": []}
+    while min(map(len, found.values())) < count:
+        busiest = max(found, key=lambda w: len(found[w]))
+        with Load([(lambda conn: conn.exchange("GET", "/heavy"), conn) for conn in found[busiest][:3]]):
+            conns = [weir.connect() for _ in range(2 * count)]
+        for conn in conns:
+            found[worker_of(weir, conn)].append(conn)
+    return found["0"][:count] + found["1"][:count]
+
+
+def through_one(origin):
+    """A route to an upstream that may have one connection; the origin notes who connects."""
+    connects = []
+    origin.on_connect = connects.append
+    config = both(False)
+    config["upstreams"] = {"one": {"endpoints": [origin.url], "pool": {"max_connections": 1}}}
+    config["routes"].append({"match": {"path": "/one/*"}, "proxy": {"upstream": "one"}})
+    return config, connects
+
+
+def test_one_upstream_connection_serves_two_workers(lab):
+    origin = lab.origin()
+    config, connects = through_one(origin)
+    weir = lab.weir(config, env=TEXT)
+    conns = on_both_workers(weir, 3)
+    before = served(weir)
+
+    def ask(conn):
+        for _ in range(20):
+            assert conn.exchange("GET", "/one/x").status == 200
+
+    threads = [threading.Thread(target=ask, args=[conn]) for conn in conns]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_until(lambda: sum(served(weir).values()) == sum(before.values()) + 120, "all are counted")
+    assert all(n - before[w] == 60 for w, n in served(weir).items())
+    assert len(connects) == 1
+    assert len(origin.requests) == 120
+    assert weir.metric("weir_pool_moved_total") >= 2
+    assert weir.metric("weir_upstream_connections") == 1
+    assert weir.metric("weir_pool_reused_total") == 119
+
+    # the origin ends the connection while it is idle: the next one gets a new one, on either worker
+    for conn in (conns[0], conns[-1]):
+        connects[-1].sock.shutdown(socket.SHUT_RDWR)
+        weir.wait_metric(0, "weir_upstream_connections")
+        assert conn.exchange("GET", "/one/x").status == 200
+    assert len(connects) == 3
+
+
+def test_an_idle_connection_moves_to_the_worker_that_needs_it(lab):
+    origin = lab.origin()
+    config, connects = through_one(origin)
+    weir = lab.weir(config, env=TEXT)
+    conns = on_both_workers(weir, 1)
+    for i in range(6):
+        assert conns[i % 2].exchange("POST", "/one/x", body=b"not to be sent twice").status == 200
+        weir.wait_metric(0, "http_server_active_requests")
+    assert len(connects) == 1
+    assert weir.metric("weir_pool_moved_total") == 5

@@ -103,7 +103,8 @@ static void check_upstream(void) {
     if (!u)
         return;
     HOLDS(atomic_load(&u->in_flight) == 0);
-    HOLDS(atomic_load(&u->wanting) == 0);
+    HOLDS(rt_sem_waiting(&u->connections) == 0);
+    totals.moved += tel_series_value(u->metrics.moved);
     HOLDS(atomic_load(&u->connections.available) + atomic_load(&u->idle) == u->pool.max_connections);
     up_put(u);
 }
@@ -227,12 +228,12 @@ static bool summary(FILE *out) {
     fprintf(
         out,
         "answers: %llu whole, %llu weir's own, %llu broken off; %llu retries, %llu pipelines, %llu early; "
-        "%llu connections given",
+        "%llu connections given, %llu of upstreams moved",
         (unsigned long long)t->whole, (unsigned long long)t->refused, (unsigned long long)t->broken_off,
         (unsigned long long)t->retried, (unsigned long long)t->pipelined, (unsigned long long)t->early,
-        (unsigned long long)t->given);
+        (unsigned long long)t->given, (unsigned long long)t->moved);
     return t->whole && t->refused && t->broken_off && t->retried && t->pipelined && t->early && t->loitered &&
-           t->given;
+           t->given && t->moved;
 }
 
 int main(int argc, char **argv) {

@@ -64,7 +64,7 @@ struct world {
 
 /* What all seeds have done together. */
 struct totals {
-    uint64_t whole, refused, broken_off, retried, pipelined, loitered, early, given;
+    uint64_t whole, refused, broken_off, retried, pipelined, loitered, early, given, moved;
 };
 
 extern struct world world;

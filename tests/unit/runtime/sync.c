@@ -231,7 +231,106 @@ TEST(a_cancelled_waiter_leaves_the_condition) {
     run_on(1, cancelled_cond, NULL);
 }
 
+/* --- permits with a gift --- */
+
+enum { USES = 40, USERS = 8 };
+static int thing; /* that which goes along with the only permit, until somebody wants another */
+static _Atomic int holders;
+static _Atomic unsigned gifts, bare, timeouts, across;
+
+static void *wrap(void *arg, const void *wants, const struct rt_worker *to) {
+    EXPECT(arg == &thing);
+    if (wants != arg)
+        return NULL;
+    if (to != rt_self())
+        atomic_fetch_add(&across, 1);
+    return arg;
+}
+
+static void use_and_pass(void *arg) {
+    const void *wants = arg;
+    for (int i = 0; i < USES; i++) {
+        struct rt_sem_waiter w;
+        bool at_once = rt_sem_enter(&sem, &w, wants);
+        int rc = at_once ? 0 : rt_sem_wait(&sem, &w, draw(4) ? in(LONG) : in((rt_time)draw((uint64_t)RT_MS)));
+        EXPECT(rc == 0 || rc == -ETIMEDOUT);
+        if (rc) {
+            atomic_fetch_add(&timeouts, 1);
+            continue;
+        }
+        EXPECT_INT(atomic_fetch_add(&holders, 1), 0);
+        EXPECT(!w.gift || (!at_once && w.gift == wants));
+        atomic_fetch_add(w.gift ? &gifts : &bare, 1);
+        if (draw(3) == 0)
+            (void)rt_yield();
+        atomic_fetch_sub(&holders, 1);
+        if (!rt_sem_pass(&sem, wrap, &thing))
+            rt_sem_release(&sem);
+    }
+}
+
+static void users(void *arg) {
+    static int other_thing;
+    struct rt_scope s;
+    (void)arg;
+    rt_scope_init(&s);
+    for (int i = 0; i < USERS; i++)
+        spawn_in(&s, use_and_pass, i % 4 ? &thing : &other_thing);
+    join(&s);
+}
+
+static _Atomic int got;
+
+static void want_thing(void *arg) {
+    struct rt_sem_waiter w;
+    EXPECT(!rt_sem_enter(&sem, &w, &thing));
+    EXPECT_INT(rt_sem_wait(&sem, &w, in(LONG)), 0);
+    EXPECT(w.gift == &thing);
+    atomic_fetch_add(&got, 1);
+    if (!rt_sem_pass(&sem, wrap, &thing))
+        rt_sem_release(&sem);
+    (void)arg;
+}
+
+static void spawn_want_thing(struct rt_msg *m) {
+    (void)m;
+    EXPECT_INT(rt_spawn("wants", want_thing, NULL), 0);
+}
+
+/* From worker to worker, and within one. */
+IO_TEST(a_gift_goes_to_who_wants_it, 2) {
+    struct rt_msg there[2] = {{.fn = spawn_want_thing}, {.fn = spawn_want_thing}};
+    rt_sem_init(&sem, 1);
+    atomic_store(&got, 0);
+    atomic_store(&across, 0);
+    EXPECT(rt_sem_try(&sem));
+    EXPECT(!rt_sem_pass(&sem, wrap, &thing)); /* nobody waits */
+    rt_post(rt_worker(1), &there[0]);
+    rt_post(rt_worker(1), &there[1]);
+    UNTIL(rt_sem_waiting(&sem) == 2);
+    EXPECT(rt_sem_pass(&sem, wrap, &thing));
+    UNTIL(got == 2 && atomic_load(&sem.available) == 1);
+    EXPECT_UINT(across, 1);
+    rt_sem_destroy(&sem);
+}
+
+IO_TEST(permits_are_conserved_with_gifts, 3) {
+    rt_sem_init(&sem, 1);
+    atomic_store(&gifts, 0);
+    atomic_store(&bare, 0);
+    atomic_store(&timeouts, 0);
+    atomic_store(&across, 0);
+    EXPECT_INT(rt_on_all_workers("users", users, NULL), 0);
+    EXPECT_INT(atomic_load(&sem.available), 1);
+    EXPECT_UINT(rt_sem_waiting(&sem), 0);
+    EXPECT_UINT(gifts + bare + timeouts, USES * USERS * rt_worker_count());
+    EXPECT(bare > 0);
+    rt_sem_destroy(&sem);
+}
+
 const struct test_case sync_tests[] = {
+    IO_CASES(a_gift_goes_to_who_wants_it),
+    IO_CASES(permits_are_conserved_with_gifts),
     {"permits_are_conserved_over_four_workers", permits_are_conserved_over_four_workers},
     {"who_waits_longest_is_first", who_waits_longest_is_first},
     {"the_limit_can_change", the_limit_can_change},
