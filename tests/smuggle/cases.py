@@ -316,6 +316,11 @@ def connections():
     for expect, (fields, body), minor, method in itertools.product(expects, bodies, (1, 0), METHODS):
         yield f"S23 Expect {expect!r}, {fields}, {method.decode()} 1.{minor}", message(
             b"%b /c HTTP/1.%d" % (method, minor), b"Expect: " + expect, *fields, body=body)
+    for value, method, target in itertools.product((b"0", b"1", b"10", b"-1", b"", b"x", b"00", b"99999999999999999999", b"0, 1"),
+                                                   (b"OPTIONS", b"TRACE", b"GET"), (b"/c", b"*", b"http://weir.test")):
+        if target != b"*" or method == b"OPTIONS":
+            yield f"Max-Forwards {value!r}, {method.decode()} {target.decode()}", message(
+                b"%b %b HTTP/1.1" % (method, target), b"Max-Forwards: " + value)
     yield "S23 Expect twice", message(b"POST /c HTTP/1.1", *[b"Expect: 100-continue"] * 2, b"Content-Length: 5", body=b"hello")
     upgrades = [b"websocket", b"h2c", b"TLS/1.0", b"HTTP/2.0", b"", b"websocket, h2c", b"Websocket", b"a b", b"a\0", b"foo/1"]
     for upgrade, asked, (fields, body), minor in itertools.product(upgrades, (b"Upgrade", b"upgrade, HTTP2-Settings", b"close", None),

@@ -16,6 +16,7 @@ MAX_EXTENSIONS_OF_BODY = 16 * 1024
 
 METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"}
 SINGLE = {b"authorization", b"content-type"}  # P08; Host is on its own
+SINGLE_PERHAPS = {b"origin", b"range", b"if-modified-since", b"content-range", b"location", b"date", b"max-forwards"}
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 TOKEN_RE = re.compile(TOKEN)
@@ -31,6 +32,7 @@ ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 PATH_RAW = UNRESERVED | frozenset(b"!$&'()*+,;=:@/%")
 QUERY = PATH_RAW | frozenset(b"?")
+ORIGINS = frozenset({200})  # what the origin answers
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Arrival:
     body: bytes
     fields: tuple  # those named x-t...
     expects: bool = False
+    own: frozenset = ORIGINS  # another status: weir answers by itself, and the origin gets nothing
 
 
 @dataclass
@@ -72,6 +75,10 @@ def judge(data):
         verdicts.append(Reader(data, strict=False))
     out = [reader.verdict for reader in verdicts]
     for verdict in list(out):
+        for i, arrival in enumerate(verdict.arrivals):
+            if arrival.own != ORIGINS:
+                # weir may close behind an answer of its own
+                out.append(Verdict(verdict.arrivals[:i + 1], "closed", heads=verdict.heads))
         if verdict.end == "refused" and not verdict.rows_whole:
             # a fault in a head without end may be told at once or not at all
             out.append(Verdict(verdict.arrivals, "incomplete", heads=verdict.heads))
@@ -278,6 +285,7 @@ class Head:
         self.chunked = False
         self.length = 0
         self.keep_alive = True
+        self.own = ORIGINS
         self.nominated = []  # names in Connection: those fields end here (RFC 9110 section 7.6.1)
         self.arrival = None
 
@@ -327,15 +335,29 @@ class Head:
         self.expectation()
         host = self.host()
         target = self.destination()
-        for name in SINGLE:
-            if len(self.values(name)) > 1:
-                self.faults["P08"] = 400
+        self.max_forwards()
+        self.repeated(SINGLE, 400)
         if isinstance(target, tuple):
             target, host = target
         self.arrival = Arrival(self.method, target, host, b"",
                                tuple((n, v.strip(b" \t")) for n, v in self.fields
                                      if n.startswith(b"x-t") and n not in self.nominated),
-                               bool(self.values(b"expect")))
+                               bool(self.values(b"expect")), self.own)
+
+    def repeated(self, sure, status):
+        for name in SINGLE | SINGLE_PERHAPS:
+            if len(self.values(name)) > 1 and (name in sure or self.reader.doubt()):
+                self.faults["P08"] = status
+
+    def max_forwards(self):
+        """RFC 9110 section 7.6.2."""
+        values = self.values(b"max-forwards")
+        if values and self.method in (b"OPTIONS", b"TRACE"):
+            if not re.fullmatch(rb"[ \t]*\d+[ \t]*", values[0]):
+                if self.reader.doubt():
+                    self.own = frozenset({400})
+            elif int(values[0]) == 0:
+                self.own = frozenset({200, 204} if self.method == b"OPTIONS" else {200, 405})
 
     # ---- framing ----
 
@@ -438,7 +460,7 @@ class Head:
                 self.faults["S19"] = 400
             return b""
         if self.method == b"TRACE" and self.reader.doubt():
-            self.faults["TRACE"] = 405
+            self.own = frozenset({405})
         if b"#" in target:
             self.faults["S19"] = 400
             return b""
@@ -451,7 +473,7 @@ class Head:
             self.faults["S19"] = 400
             return b""
         if match[1].lower() == b"https" and self.reader.doubt():
-            self.faults["P03"] = 421
+            self.own = frozenset({421})  # this connection is not secured (RFC 9110 section 7.4)
         host = self.authority(match[2])
         rest = target[match.end():]
         if not rest and self.method == b"OPTIONS":

@@ -124,6 +124,7 @@ REFUSALS = {
         (lambda raw: raw.startswith(b"OPTIONS * "), "it answers for itself"),
         (lambda raw: method_of(raw) == b"TRACE", "it answers for itself"),
         (lambda raw: empty_label(raw) or re.search(rb"[~_]", host_of(raw)), "it takes no such host"),
+        (lambda raw: re.search(rb"\r\nMax-Forwards:(?! *[1-9]\d?\r)", raw, re.I), "it counts that down for every method"),
     ],
     "python": [
         (lambda raw: fields_of(raw) > 100, "it takes 100 fields"),

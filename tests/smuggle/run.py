@@ -112,8 +112,9 @@ def compare_arrivals(phase, runs, records, report):
 
 def unlike(records, verdict):
     """How many of the records are the verdict's, and in what the first ones differ from it."""
-    count = len(verdict.arrivals)
-    for i, arrival in enumerate(verdict.arrivals):
+    arrivals = [arrival for arrival in verdict.arrivals if arrival.own == oracle.ORIGINS]
+    count = len(arrivals)
+    for i, arrival in enumerate(arrivals):
         problem = differs(records[i] if i < len(records) else None, arrival)
         if problem:
             return 0, problem
