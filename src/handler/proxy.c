@@ -111,25 +111,6 @@ static struct b_slice stripped(struct b_slice path, struct b_slice prefix) {
     return rest.len ? rest : B_LIT("/");
 }
 
-/* The client's own words about where it comes from count only when it is a trusted proxy (P06). */
-static int forwarded_for(struct exchange *ex, struct http_fields *f) {
-    struct b_arena *a = &ex->call.arena;
-    size_t room = NET_PEER_TEXT;
-    for (struct http_field *x = NULL; (x = http_fields_next(f, HTTP_FIELD_X_FORWARDED_FOR, x));)
-        room += x->value_len + 2u;
-    struct b_text all = b_text_fixed(b_arena_alloc(a, room), room);
-    if (!all.ptr)
-        return -ENOMEM;
-    /* a proxy may have added a line of its own below the client's: all of them count, in their order */
-    for (struct http_field *x = NULL; (x = http_fields_next(f, HTTP_FIELD_X_FORWARDED_FOR, x));) {
-        b_text_slice_add(&all, http_field_value(x));
-        if (x->value_len)
-            b_text_lit(&all, ", ");
-    }
-    all.len += net_peer_format_ip(gw_peer(ex), all.ptr + all.len);
-    return http_fields_set_id(a, f, HTTP_FIELD_X_FORWARDED_FOR, b_text_slice(&all));
-}
-
 /* What a client says about where it comes from. */
 static const uint64_t claims =
     HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_FOR) | HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_HOST) |
@@ -137,19 +118,44 @@ static const uint64_t claims =
     HTTP_ID_BIT(HTTP_FIELD_X_FORWARDED_ANY) | HTTP_ID_BIT(HTTP_FIELD_FORWARDED) |
     HTTP_ID_BIT(HTTP_FIELD_X_REAL_IP);
 
+/* The peer's address, behind those that a trusted proxy has told: it may have added a line of its own below the client's, so
+ * all of them count, in their order. */
+static struct b_slice forwarded_for(struct exchange *ex, struct http_fields *f, char ip[NET_PEER_TEXT]) {
+    struct b_slice peer = b_slice(ip, net_peer_format_ip(gw_peer(ex), ip));
+    if (!http_fields_find(f, HTTP_FIELD_X_FORWARDED_FOR))
+        return peer;
+    size_t room = peer.len;
+    for (struct http_field *x = NULL; (x = http_fields_next(f, HTTP_FIELD_X_FORWARDED_FOR, x));)
+        room += x->value_len + 2u;
+    struct b_text all = b_text_fixed(b_arena_alloc(&ex->call.arena, room), room);
+    for (struct http_field *x = NULL; all.ptr && (x = http_fields_next(f, HTTP_FIELD_X_FORWARDED_FOR, x));) {
+        b_text_slice_add(&all, http_field_value(x));
+        if (x->value_len)
+            b_text_lit(&all, ", ");
+    }
+    b_text_slice_add(&all, peer);
+    http_fields_remove(f, HTTP_FIELD_X_FORWARDED_FOR);
+    return b_text_slice(&all);
+}
+
+/* The client's own words about where it comes from count only when it is a trusted proxy (P06). */
 static int forwarded(struct exchange *ex, struct http_request *r) {
     struct http_fields *f = &r->fields;
-    struct b_arena *a = &ex->call.arena;
+    struct http_lines lines;
+    char ip[NET_PEER_TEXT];
     if (!gw_peer_trusted(ex))
         http_fields_remove_set(f, claims);
-    int rc = forwarded_for(ex, f);
+    struct b_slice from = forwarded_for(ex, f, ip);
+    if (!from.ptr || http_lines_begin(&lines, &ex->call.arena, f, 4,
+                                      from.len + r->authority.len + sizeof "https" + sizeof "1.1 weir"))
+        return -HTTP_E_OUT_OF_MEMORY;
+    int rc = http_lines_add(&lines, HTTP_FIELD_X_FORWARDED_FOR, from);
     if (rc == 0 && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_PROTO))
-        rc =
-            http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_PROTO, r->https ? B_LIT("https") : B_LIT("http"));
+        rc = http_lines_add(&lines, HTTP_FIELD_X_FORWARDED_PROTO, r->https ? B_LIT("https") : B_LIT("http"));
     if (rc == 0 && r->authority.len && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_HOST))
-        rc = http_fields_add_id(a, f, HTTP_FIELD_X_FORWARDED_HOST, r->authority);
+        rc = http_lines_add(&lines, HTTP_FIELD_X_FORWARDED_HOST, r->authority);
     if (rc == 0) /* RFC 9110 section 7.6.3; on responses it would only tell clients what stands here */
-        rc = http_fields_add_id(a, f, HTTP_FIELD_VIA, r->minor ? B_LIT("1.1 weir") : B_LIT("1.0 weir"));
+        rc = http_lines_add(&lines, HTTP_FIELD_VIA, r->minor ? B_LIT("1.1 weir") : B_LIT("1.0 weir"));
     return rc ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 

@@ -223,6 +223,35 @@ int http_fields_add_id(struct b_arena *arena, struct http_fields *fs, enum http_
     return append(arena, fs, id, name, value);
 }
 
+_Static_assert(NAME_LEN_MAX + 4 <= HTTP_LINE_ROOM, "a line's name, colon, space and end");
+
+int http_lines_begin(struct http_lines *l, struct b_arena *arena, struct http_fields *to, unsigned lines,
+                     size_t values) {
+    size_t room = lines * HTTP_LINE_ROOM + values;
+    *l =
+        (struct http_lines){.arena = arena, .to = to, .text = b_text_fixed(b_arena_alloc(arena, room), room)};
+    return l->text.ptr ? 0 : -ENOMEM;
+}
+
+int http_lines_add(struct http_lines *l, enum http_field_id id, struct b_slice value) {
+    struct b_slice name = name_of_id(id);
+    size_t len = name.len + value.len + 4;
+    if (l->text.cap - l->text.len < len)
+        return -ENOMEM;
+    char *at = l->text.ptr + l->text.len, *colon = at + name.len;
+    memcpy(at, name.ptr, name.len);
+    memcpy(colon, ": ", 2);
+    if (!name.len || !http_copy_value(colon + 2, value.ptr, value.len))
+        return -EINVAL;
+    memcpy(colon + 2 + value.len, "\r\n", 2);
+    int rc = append(l->arena, l->to, id, b_slice(at, name.len), b_slice(colon + 2, value.len));
+    if (rc)
+        return rc;
+    l->text.len += len;
+    l->to->at[l->to->count - 1].flags |= HTTP_F_LINE;
+    return 0;
+}
+
 int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slice name,
                     struct b_slice value) {
     struct http_field *old = http_fields_find_name(fs, name);

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/slice.h"
+#include "base/text.h"
 
 enum http_field_id {
     HTTP_FIELD_OTHER = 0, /* a name that is not in fields.def */
@@ -87,6 +88,19 @@ int http_fields_add(struct b_arena *arena, struct http_fields *fs, struct b_slic
 /* Appends a field of the table, under its lower-case name. */
 int http_fields_add_id(struct b_arena *arena, struct http_fields *fs, enum http_field_id id,
                        struct b_slice value) __attribute__((warn_unused_result));
+/* Fields that weir makes itself, several in a row: their lines are laid side by side in one block, so that a serialiser copies
+ * them as one (HTTP_F_LINE). Begin with room for all the values; 0 or -ENOMEM. */
+struct http_lines {
+    struct b_arena *arena;
+    struct http_fields *to;
+    struct b_text text;
+};
+#define HTTP_LINE_ROOM 24 /* name, ": " and CRLF of any name of the table */
+int http_lines_begin(struct http_lines *l, struct b_arena *arena, struct http_fields *to, unsigned lines,
+                     size_t values) __attribute__((warn_unused_result));
+/* Appends a field of the table; as http_fields_add_id. -ENOMEM also when it does not fit. */
+int http_lines_add(struct http_lines *l, enum http_field_id id, struct b_slice value)
+    __attribute__((warn_unused_result));
 /* Removes all fields of that name and appends this one. On an error nothing is changed. */
 int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slice name, struct b_slice value)
     __attribute__((warn_unused_result));

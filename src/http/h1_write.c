@@ -76,8 +76,9 @@ static void add_fields(struct writer *w, const struct http_fields *fs) {
 }
 
 static void add_length(struct writer *w, uint64_t n) {
-    char digits[B_U64_TEXT];
-    add_field(w, B_LIT("Content-Length"), b_slice(digits, b_format_u64(digits, n)));
+    b_text_lit(w->out, "Content-Length: ");
+    b_text_u64(w->out, n);
+    b_text_lit(w->out, "\r\n");
 }
 
 static void add_framing(struct writer *w, enum http_body_kind body, uint64_t content_length) {

@@ -50,11 +50,14 @@ enum {
 };
 
 /* A stream that waits without a fiber: the owner's memory. fn runs on the loop when the stream is readable or closed
- * (0), or the deadline has come (-ETIMEDOUT); the stream is no longer parked then. */
+ * (0), or the deadline has come (-ETIMEDOUT); the stream waits no more then. The record stays the stream's until the stream is
+ * ended, or parked with another record or with NULL: being parked again with the same one, as happens after each request, then
+ * costs no timer. */
 struct rt_parked {
     void (*fn)(struct rt_parked *, int result);
-    struct rt_timer timer; /* the back end's, as is the next */
-    struct rt_stream *timer_stream;
+    struct rt_timer timer; /* the back end's, as is the rest */
+    rt_time deadline;      /* the timer may be due earlier, and looks at this then */
+    bool waiting;
 };
 
 enum { RT_READ = 1, RT_WRITE = 2 };

@@ -5,10 +5,9 @@
 
 #include "runtime/worker.h"
 
-static void unpark(struct rt_stream *s, int result) {
-    struct rt_parked *p = s->parked;
-    s->parked = NULL;
-    rt_timer_cancel(&p->timer);
+/* Its timer stays where it is: mostly the stream is parked again before that is due, and then only the deadline moves. */
+static void unpark(struct rt_parked *p, int result) {
+    p->waiting = false;
     p->fn(p, result);
 }
 
@@ -20,8 +19,8 @@ void rt_ready_event(struct rt_stream *s, unsigned flags) {
         rt_wake(s->reader, 0);
     if (s->writer && (s->flags & RT_STREAM_WRITABLE))
         rt_wake(s->writer, 0);
-    if (s->parked && (s->flags & RT_STREAM_READABLE))
-        unpark(s, 0); /* last: the stream may be gone after it */
+    if (s->parked && s->parked->waiting && (s->flags & RT_STREAM_READABLE))
+        unpark(s->parked, 0); /* last: the stream may be gone after it */
 }
 
 int rt_ready_read(struct rt_stream *s, rt_time deadline) {
@@ -100,23 +99,36 @@ int rt_ready_wait_any(struct rt_wait *waits, int n, rt_time deadline) {
 
 static void park_deadline(struct rt_timer *t) {
     struct rt_parked *p = B_CONTAINER(t, struct rt_parked, timer);
-    p->timer_stream->parked = NULL;
-    p->fn(p, -ETIMEDOUT);
+    if (!p->waiting)
+        return;
+    if (rt_now() < p->deadline)
+        rt_timer_set(t, p->deadline);
+    else
+        unpark(p, -ETIMEDOUT);
 }
 
-void rt_ready_park(struct rt_stream *s, struct rt_parked *p, rt_time deadline) {
-    if (s->parked) {
+/* The stream's record, not waiting yet. */
+static void adopt(struct rt_stream *s, struct rt_parked *p) {
+    if (s->parked)
         rt_timer_cancel(&s->parked->timer);
-        s->parked = NULL;
-    }
+    s->parked = p;
     if (!p)
         return;
     rt_timer_init(&p->timer, park_deadline);
-    p->timer_stream = s;
+    p->waiting = false;
+}
+
+void rt_ready_park(struct rt_stream *s, struct rt_parked *p, rt_time deadline) {
+    if (s->parked != p || !p)
+        adopt(s, p);
+    if (!p)
+        return;
     if (s->flags & RT_STREAM_READABLE) {
-        p->fn(p, 0);
+        unpark(p, 0);
         return;
     }
-    s->parked = p;
-    rt_timer_set(&p->timer, deadline);
+    p->waiting = true;
+    p->deadline = deadline;
+    if (!rt_timer_is_set(&p->timer) || p->timer.at > deadline)
+        rt_timer_set(&p->timer, deadline);
 }

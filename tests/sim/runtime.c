@@ -144,7 +144,7 @@ static void serve(void *arg) {
         case 0: move_away(c); return;
         case 1:
             total_parks++;
-            c->parked = (struct rt_parked){.fn = unparked};
+            c->parked.fn = unparked;
             rt_park_stream(&c->stream, &c->parked, deadline());
             return;
         default: break;

@@ -329,7 +329,7 @@ static int park_results, park_result;
 
 static void park_done(struct rt_parked *p, int result) {
     EXPECT(p == &parked);
-    EXPECT(parked_stream->parked == NULL);
+    EXPECT(!p->waiting);
     park_result = result;
     park_results++;
 }
