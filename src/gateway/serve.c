@@ -221,6 +221,8 @@ static int find_route(struct exchange *ex) {
 
 /* The request is answered by the snapshot's refusal route, so that the global middleware sees it. */
 static void refuse(struct exchange *ex, enum http_error why) {
+    if (ex->req.upgrade)
+        ex->close = true; /* what follows may be meant for a tunnel (S24) */
     ex->refusal = why;
     ex->route = &ex->snapshot->refusals;
 }
