@@ -135,7 +135,10 @@ static int keep_trailer(struct h1_chunked *d, char c) {
     if (!d->trailers)
         return 0;
     b_text_char(d->trailers, c);
-    return d->trailers->failed ? -HTTP_E_TRAILERS_TOO_LARGE : 0;
+    if (!d->trailers->failed)
+        return 0;
+    bool full = !d->trailers->grows || d->trailers->len >= d->trailers->max;
+    return full ? -HTTP_E_TRAILERS_TOO_LARGE : -HTTP_E_OUT_OF_MEMORY;
 }
 
 /* Any byte but one of a chunk's data. */

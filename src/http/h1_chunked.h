@@ -31,8 +31,8 @@ void h1_chunked_init(struct h1_chunked *d, struct b_text *trailers, uint32_t tra
 
 /* Takes bytes off the front of *in. H1_CHUNK_DATA, H1_CHUNK_MORE, H1_CHUNK_END (also when called again), or
  * -HTTP_E_BAD_CHUNK_SIZE, _BAD_CHUNK_EXTENSION, _CHUNK_EXTENSION_TOO_LARGE, _BAD_CHUNK_END, _BARE_LF, _BARE_CR,
- * _BAD_TRAILER, _TRAILERS_TOO_LARGE, after which the decoder and the connection are of no further use. The result does not depend on how the
- * input is cut, except for how the data is cut. */
+ * _BAD_TRAILER, _TRAILERS_TOO_LARGE, or _OUT_OF_MEMORY (for `trailers`), after which the decoder and the connection
+ * are of no further use. The result does not depend on how the input is cut, except for how the data is cut. */
 int h1_chunked_next(struct h1_chunked *d, struct b_slice *in, struct b_slice *data)
     __attribute__((warn_unused_result));
 
