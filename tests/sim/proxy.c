@@ -69,8 +69,10 @@ static void want_to_give(void *arg) {
 
 static void giver(void *arg) {
     (void)arg;
+    unsigned seen = 0;
     while (!rt_cancelled()) {
-        sim_pause(20 * RT_MS);
+        sim_pause(seen == world.count ? RT_S : 20 * RT_MS); /* there is nothing to give where nobody asks */
+        seen = world.count;
         int rc = rt_on_all_workers("give", want_to_give, NULL);
         HOLDS(rc == 0 || world.weather.short_memory);
     }
@@ -227,13 +229,13 @@ static bool summary(FILE *out) {
     const struct totals *t = &totals;
     fprintf(
         out,
-        "answers: %llu whole, %llu weir's own, %llu broken off; %llu retries, %llu pipelines, %llu early; "
+        "answers: %llu whole, %llu weir's own, %llu broken off; %llu retries, %llu pipelines, %llu early, %llu tunnels; "
         "%llu connections given, %llu of upstreams moved",
         (unsigned long long)t->whole, (unsigned long long)t->refused, (unsigned long long)t->broken_off,
         (unsigned long long)t->retried, (unsigned long long)t->pipelined, (unsigned long long)t->early,
-        (unsigned long long)t->given, (unsigned long long)t->moved);
+        (unsigned long long)t->tunnels, (unsigned long long)t->given, (unsigned long long)t->moved);
     return t->whole && t->refused && t->broken_off && t->retried && t->pipelined && t->early && t->loitered &&
-           t->given && t->moved;
+           t->tunnels && t->given && t->moved;
 }
 
 int main(int argc, char **argv) {

@@ -10,6 +10,7 @@
 #define BATCHES 5     /* on one connection */
 #define ORDERS 6      /* requests in a row, without waiting for the answers */
 #define INTERIM_MAX 10
+#define HASTY_MAX 30000 /* weir reads on for so long after it has refused a tunnel, and more */
 #define PATIENCE (300 * RT_S)
 
 /* A request as it is to be sent. */
@@ -19,6 +20,7 @@ struct order {
     bool body, chunked, last, expect;
     bool bad_chunk;    /* in the middle of its body */
     bool part_of_head; /* it ends there */
+    bool hasty;        /* sends what is for the tunnel before there is one (S24) */
     size_t bytes;      /* of its body that go out */
     rt_time head_pause, pause;
     const char *const *nonsense; /* sent in its place */
@@ -92,6 +94,11 @@ static bool choose_order(struct order *o) {
     o->last = sim_draw(6) == 0;
     o->body = method == HTTP_METHOD_POST || method == HTTP_METHOD_PUT;
     o->chunked = o->body && !o->ask->one_zero && sim_draw(2);
+    if (method == HTTP_METHOD_GET && !o->ask->one_zero && sim_draw(8) == 0) {
+        o->ask->upgrade = true;
+        o->last = false;
+        o->hasty = sim_draw(3) == 0 && talk_body_size(o->id, false) < HASTY_MAX;
+    }
     o->expect = o->body && !o->ask->one_zero && sim_draw(5) == 0;
     o->bytes = o->body ? talk_body_size(o->id, false) : 0;
     choose_mischief(o);
@@ -100,7 +107,7 @@ static bool choose_order(struct order *o) {
 
 /* True when nothing may be sent behind it. */
 static bool ends_batch(const struct order *o) {
-    return o->last || o->ask->vanishes;
+    return o->last || o->ask->vanishes || o->ask->upgrade;
 }
 
 static bool send_head(struct talk *t, const struct order *o) {
@@ -112,9 +119,10 @@ static bool send_head(struct talk *t, const struct order *o) {
     else if (o->body)
         n += snprintf(text + n, sizeof text - (size_t)n, "Content-Length: %zu\r\n",
                       talk_body_size(o->id, false));
-    n += snprintf(text + n, sizeof text - (size_t)n, "%sConnection: %s\r\n\r\n",
-                  o->expect ? "Expect: 100-continue\r\n" : "",
-                  o->last            ? "close, x-hop"
+    n += snprintf(text + n, sizeof text - (size_t)n, "%s%sTE: trailers\r\nConnection: te, %s\r\n\r\n",
+                  o->expect ? "Expect: 100-continue\r\n" : "", o->ask->upgrade ? "Upgrade: echo\r\n" : "",
+                  o->ask->upgrade    ? "upgrade"
+                  : o->last          ? "close, x-hop"
                   : o->ask->one_zero ? "keep-alive, x-hop"
                                      : "x-hop");
     size_t first = o->head_pause || o->part_of_head ? 1 + (size_t)sim_draw((uint64_t)n - 1) : (size_t)n;
@@ -134,6 +142,19 @@ static void await_invitation(const struct order *o) {
         sim_pause(10 * RT_MS);
 }
 
+/* Bytes of no protocol, which both ends know, and the end of them. */
+static bool use_tunnel(struct talk *t, const struct order *o) {
+    struct talk_sending s = {.id = o->id, .bytes = talk_body_size(o->id, false), .pause = o->pause};
+    if (o->hasty && !talk_send_body(t, &s))
+        return false;
+    while (!o->ask->switched) {
+        if (o->ask->answered || rt_cancelled())
+            return false;
+        sim_pause(20 * RT_MS);
+    }
+    return (o->hasty || talk_send_body(t, &s)) && rt_end(&t->stream, RT_END_WRITING) == 0;
+}
+
 static bool send_order(struct talk *t, const struct order *o) {
     sim_tell("client: request %u, %s, %zu bytes%s%s", o->id,
              o->nonsense ? "nonsense" : methods[o->ask->method], o->bytes, o->chunked ? ", chunked" : "",
@@ -148,6 +169,8 @@ static bool send_order(struct talk *t, const struct order *o) {
     }
     if (!send_head(t, o))
         return false;
+    if (o->ask->upgrade && !o->ask->vanishes)
+        return use_tunnel(t, o);
     if (o->expect)
         await_invitation(o);
     struct talk_sending s = {.id = o->id, .chunked = o->chunked, .bytes = o->bytes, .pause = o->pause};
@@ -198,7 +221,7 @@ static int receive_head(struct batch *b, unsigned id, struct http_response *r, s
             sim_broken("a client is sent a bad head for request %u: %s", id, http_error_info(why)->code);
             return -1;
         }
-        if (*n > 0 && r->status >= 200)
+        if (*n > 0 && (r->status >= 200 || (r->status == 101 && ask->upgrade)))
             return 0;
         if (*n > 0) {
             ask->invited |= r->status == 100;
@@ -233,12 +256,21 @@ static void check_head(const struct batch *b, const struct order *o, const struc
         sim_broken("request %u, which is good, is refused with %u", o->id, r->status);
     if (named && o->ask->vanishes && !o->ask->early)
         sim_broken("request %u is answered, but was never sent whole", id);
-    if (r->keep_alive && (o->last || o->ask->unfit))
+    if (r->keep_alive && r->status != 101 && (o->last || o->ask->unfit || o->ask->upgrade))
         sim_broken("the connection is to go on behind request %u, answered with %u", o->id, r->status);
-    if (!r->keep_alive && !o->last && w->fair && !world.draining && r->body != HTTP_BODY_UNTIL_CLOSE)
+    if (!r->keep_alive && !o->last && !o->ask->upgrade && w->fair && !world.draining &&
+        r->body != HTTP_BODY_UNTIL_CLOSE)
         sim_broken("the connection is to end behind request %u", o->id);
     o->ask->answered = true;
     totals.refused += !named;
+}
+
+/* A tunnel has ended well. Idle ones are ended, and a drain that does not wait ends all. */
+static void check_tunnel(const struct order *o, size_t size) {
+    const struct weather *w = &world.weather;
+    bool cut = w->slow_origins || w->slow_clients || w->bad_origins || w->hurried_drain;
+    if (!cut && size != talk_body_size(o->id, true))
+        sim_broken("the tunnel of request %u ends after %zu bytes", o->id, size);
 }
 
 /* One answer. True when the connection may go on. */
@@ -262,11 +294,19 @@ static bool receive_answer(struct batch *b, const struct order *o) {
                               .id = theirs ? o->id : 0,
                               .answer = true};
     in.patience = w->stall + world_slack();
+    if (r.status == 101) { /* all that comes now is the tunnel's */
+        o->ask->switched = true;
+        in.kind = HTTP_BODY_UNTIL_CLOSE;
+        in.patience += w->idle_timeout;
+        totals.tunnels++;
+    }
     talk_use(t, (size_t)n);
     if (world_mishap(w->slow_clients, 8))
         sim_pause(2 * w->stall);
     enum talk_result got = talk_read_body(t, &in);
     b->free = rt_now();
+    if (r.status == 101 && got == TALK_WHOLE)
+        check_tunnel(o, in.size);
     sim_tell("client: request %u has got %zu bytes, end %d", o->id, in.size, got);
     if (got == TALK_MALFORMED)
         sim_broken("a client is sent a bad chunk, in the answer to request %u", o->id);
@@ -279,10 +319,10 @@ static bool receive_answer(struct batch *b, const struct order *o) {
         return false;
     }
     bool bodiless = o->ask->method == HTTP_METHOD_HEAD || r.status == 204 || r.status == 304;
-    if (theirs && in.size != (bodiless ? 0 : talk_body_size(o->id, true)))
+    if (theirs && r.status != 101 && in.size != (bodiless ? 0 : talk_body_size(o->id, true)))
         sim_broken("the answer to request %u ends after %zu bytes", o->id, in.size);
     totals.whole += theirs;
-    return r.keep_alive;
+    return r.keep_alive && r.status != 101;
 }
 
 /* Weir must end a connection on which nothing more is asked. */
@@ -330,6 +370,8 @@ static bool run_batch(struct talk *t, bool leave) {
         sim_pause(20 * RT_MS);
     if (on && !deserts && t->len)
         sim_broken("%zu bytes come behind the answer to request %u", t->len, b.orders[b.count - 1].id);
+    if (b.orders[b.count - 1].ask->switched) /* its two ways end by themselves */
+        (void)!rt_scope_wait(&scope, rt_after(rt_now(), PATIENCE));
     on = on && b.over && !deserts;
     rt_scope_leave(&scope);
     if (on && b.half_close)

@@ -24,6 +24,7 @@ struct deed {
     bool last;   /* Connection: close */
     size_t some; /* bytes of the body that go out */
     bool bad_chunk, too_much, stall;
+    struct talk *talk; /* of a tunnel */
 };
 
 static const char *const nonsense[] = {
@@ -41,7 +42,7 @@ static const char *const nonsense[] = {
 };
 
 static bool send_interim(struct talk *t) {
-    unsigned n = world_mishap(world.weather.bad_origins, 8) ? 8 + (unsigned)sim_draw(8) : sim_draw(6) == 0;
+    unsigned n = world_mishap(world.weather.bad_origins, 8) ? 8 + (unsigned)sim_draw(40) : sim_draw(6) == 0;
     for (; n; n--)
         if (!talk_send_text(t, sim_draw(2) ? "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
                                            : "HTTP/1.1 100 Continue\r\n\r\n"))
@@ -179,6 +180,46 @@ static bool take_body(struct origin *o, const struct http_request *r, const stru
     return true;
 }
 
+static void tunnel_fiber(void *arg) {
+    struct deed *d = arg;
+    struct talk_sending s = {.id = d->id, .answer = true, .bytes = talk_body_size(d->id, true)};
+    s.pause = sim_draw(2) ? 10 * RT_MS : 0;
+    if (world_mishap(world.weather.bad_origins, 6))
+        s.bytes = (size_t)sim_draw(s.bytes + 1);
+    if (talk_send_body(d->talk, &s))
+        (void)rt_end(&d->talk->stream, RT_END_WRITING);
+}
+
+/* Switches protocols: bytes both ways, whose ends are independent of each other. */
+static bool serve_tunnel(struct origin *o, struct deed *d) {
+    static const char head[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n";
+    const struct weather *w = &world.weather;
+    struct talk_reading in = {.kind = HTTP_BODY_UNTIL_CLOSE, .id = d->id, .patience = PATIENCE};
+    struct rt_scope scope;
+    char text[256];
+    d->talk = o->talk;
+    d->ask->status = 101;
+    int n = snprintf(text, sizeof text, "%sX-Id: %u\r\n\r\n", head, d->id);
+    if (!talk_send(o->talk, text, (size_t)n))
+        return false;
+    rt_scope_init(&scope);
+    if (rt_scope_spawn(&scope, "tunnel", tunnel_fiber, d) != 0)
+        return false;
+    if (world_mishap(w->slow_origins, 4))
+        sim_pause(2 * w->stall);
+    enum talk_result got = talk_read_body(o->talk, &in);
+    if (got == TALK_SILENT)
+        sim_broken("the tunnel of request %u is left open", d->id);
+    /* the weather in which a tunnel is ended for its silence, or for haste */
+    bool cut = w->slow_origins || w->slow_clients || w->bad_clients || w->hurried_drain;
+    if (got == TALK_WHOLE && !cut && in.size != talk_body_size(d->id, false))
+        sim_broken("the tunnel of request %u brings %zu bytes", d->id, in.size);
+    if (got == TALK_WHOLE)
+        (void)!rt_scope_wait(&scope, rt_after(rt_now(), PATIENCE));
+    rt_scope_leave(&scope);
+    return false;
+}
+
 /* One request. True when another may follow. */
 static bool serve(struct origin *o) {
     const struct weather *w = &world.weather;
@@ -198,6 +239,10 @@ static bool serve(struct origin *o) {
     sim_tell("origin: request %u", d.id);
     check_head(o, d.ask, d.id);
     talk_use(o->talk, (size_t)n);
+    if (d.ask->upgrade && o->talk->len)
+        sim_broken("%zu bytes for a tunnel come before there is one, with request %u", o->talk->len, d.id);
+    if (d.ask->upgrade && sim_draw(4))
+        return serve_tunnel(o, &d);
     if (sim_draw(8) == 0 && !talk_send_text(o->talk, "HTTP/1.1 100 Continue\r\n\r\n"))
         return false;
     if (http_body_expected(r.body, r.content_length) && world_mishap(w->bad_origins, 12)) {

@@ -50,21 +50,24 @@ static void write_configs(void) {
     (void)snprintf(
         limits, sizeof limits,
         "limits: {max_body: %uB, header_timeout: %lldus, body_timeout: %lldus, idle_timeout: %lldus, "
+        "tunnel_idle_timeout: %lldus, "
         "max_connections: %u, max_in_flight: %u}\n",
         WORLD_BODY_MAX, (long long)(w->header_timeout / RT_US), (long long)(w->stall / RT_US),
-        (long long)(w->idle_timeout / RT_US), w->crowded ? 5 : 1000, w->crowded ? 4 : 1000);
-    (void)snprintf(world.config[0], sizeof world.config[0],
-                   "version: 1\nlisten: [\"127.0.0.1:80\"]\nuse: [request_id]\n%s"
-                   "upstreams: {u: {timeout: %lldus, pool: {max_connections: %u, max_idle: %u}, endpoints: "
-                   "[\"http://127.0.0.1:9001\", \"http://127.0.0.1:9002\"%s]}}\n"
-                   "routes: [{match: /*, deadline: %lldus, proxy: u}]\n",
-                   limits, (long long)(w->timeout / RT_US), w->pool, w->pool,
-                   w->fair ? "" : ", \"http://127.0.0.1:9009\"", (long long)(w->deadline / RT_US));
+        (long long)(w->idle_timeout / RT_US), (long long)(w->idle_timeout / RT_US), w->crowded ? 5 : 1000,
+        w->crowded ? 4 : 1000);
+    (void)snprintf(
+        world.config[0], sizeof world.config[0],
+        "version: 1\nlisten: [\"127.0.0.1:80\"]\nuse: [request_id]\n%s"
+        "upstreams: {u: {timeout: %lldus, pool: {max_connections: %u, max_idle: %u}, endpoints: "
+        "[\"http://127.0.0.1:9001\", \"http://127.0.0.1:9002\"%s]}}\n"
+        "routes: [{match: /*, deadline: %lldus, proxy: {upstream: u, upgrade: [echo], trailers: [x-trailer]}}]\n",
+        limits, (long long)(w->timeout / RT_US), w->pool, w->pool,
+        w->fair ? "" : ", \"http://127.0.0.1:9009\"", (long long)(w->deadline / RT_US));
     (void)snprintf(
         world.config[1], sizeof world.config[1],
         "version: 1\nlisten: [\"127.0.0.1:80\", \"127.0.0.1:81\"]\n%s"
         "upstreams: {u: {timeout: %lldus, pool: {min_idle: 1}, endpoints: [\"http://127.0.0.1:9002\"]}}\n"
-        "routes: [{match: /*, deadline: %lldus, proxy: u}]\n",
+        "routes: [{match: /*, deadline: %lldus, proxy: {upstream: u, upgrade: [echo], trailers: [x-trailer]}}]\n",
         limits, (long long)(w->timeout / RT_US), (long long)(w->deadline / RT_US));
 }
 

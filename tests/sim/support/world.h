@@ -40,6 +40,8 @@ struct ask {
     bool invited;     /* 100 Continue has come */
     bool early;       /* an answer has begun before the body was there */
     bool one_zero;    /* HTTP/1.0 */
+    bool upgrade;     /* it asks for a tunnel */
+    bool switched;    /* and 101 has come */
     bool sent;        /* all of it has gone out */
     bool answered;    /* the head of an answer has come */
     uint8_t seen;     /* how often origins have had its head */
@@ -64,7 +66,7 @@ struct world {
 
 /* What all seeds have done together. */
 struct totals {
-    uint64_t whole, refused, broken_off, retried, pipelined, loitered, early, given, moved;
+    uint64_t whole, refused, broken_off, retried, pipelined, loitered, early, tunnels, given, moved;
 };
 
 extern struct world world;
