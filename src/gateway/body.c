@@ -128,21 +128,44 @@ int gw_read_body(struct exchange *ex, struct b_slice *piece) {
     return rc;
 }
 
-int gw_wait_body(struct exchange *ex, struct rt_stream *other) {
+/* Whether gw_read_body would not wait: a chunk's head alone is nothing to be read. 1, 0, or -(enum http_error). */
+static int is_there(struct exchange *ex) {
     struct gw_conn *c = ex->conn;
+    struct b_slice in = unread(c);
+    if (ex->body_done)
+        return 1;
+    if (ex->req.body != HTTP_BODY_CHUNKED)
+        return in.len != 0;
+    int rc = h1_chunked_skip(&ex->chunked, &in);
+    c->in_at = c->in_len - (uint32_t)in.len;
+    return rc < 0 ? rc : rc != H1_CHUNK_MORE;
+}
+
+static int wait_either(struct exchange *ex, struct rt_stream *other) {
+    struct rt_wait waits[2] = {{.stream = &ex->conn->stream, .want = RT_READ},
+                               {.stream = other, .want = RT_READ}};
+    int rc = invite(ex);
+    if (rc)
+        return rc;
+    rc = rt_wait_any(waits, 2, body_deadline(ex));
+    return rc < 0 ? receive_error(rc, ex) : waits[1].got != 0;
+}
+
+int gw_wait_body(struct exchange *ex, struct rt_stream *other) {
+    int rc;
     (void)
         rt_yield_due(); /* of many small chunks that have come; the reading finds out when it is cancelled */
-    if (ex->body_done || unread(c).len)
-        return 0;
-    struct rt_wait waits[2] = {{.stream = &c->stream, .want = RT_READ}, {.stream = other, .want = RT_READ}};
-    int rc = invite(ex);
-    if (rc == 0) {
-        rc = rt_wait_any(waits, 2, body_deadline(ex));
-        rc = rc < 0 ? receive_error(rc, ex) : 0;
+    while ((rc = is_there(ex)) == 0) {
+        rc = wait_either(ex, other);
+        if (rc == 1)
+            return 1;
+        if (rc == 0 && ex->req.body != HTTP_BODY_CHUNKED)
+            return 0;
+        rc = rc ? rc : refill(ex);
+        if (rc)
+            break;
     }
-    if (rc < 0) {
+    if (rc < 0)
         ex->close = true; /* as in gw_read_body */
-        return rc;
-    }
-    return waits[1].got ? 1 : 0;
+    return rc < 0 ? rc : 0;
 }

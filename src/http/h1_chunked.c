@@ -154,23 +154,29 @@ static int step(struct h1_chunked *d, char c) {
     return r < 0 ? r : keep_trailer(d, c);
 }
 
-int h1_chunked_next(struct h1_chunked *d, struct b_slice *in, struct b_slice *data) {
-    while (d->state != DONE && in->len) {
-        if (d->state == DATA) {
-            size_t n = in->len < d->left ? in->len : (size_t)d->left;
-            *data = b_slice(in->ptr, n);
-            *in = b_slice_from(*in, n);
-            d->left -= n;
-            if (d->left == 0)
-                d->state = DATA_CR;
-            return H1_CHUNK_DATA;
-        }
+int h1_chunked_skip(struct h1_chunked *d, struct b_slice *in) {
+    while (d->state != DONE && d->state != DATA && in->len) {
         int r = step(d, in->ptr[0]);
         if (r < 0)
             return r;
         *in = b_slice_from(*in, 1);
     }
-    return d->state == DONE ? H1_CHUNK_END : H1_CHUNK_MORE;
+    if (d->state == DONE)
+        return H1_CHUNK_END;
+    return in->len ? H1_CHUNK_DATA : H1_CHUNK_MORE;
+}
+
+int h1_chunked_next(struct h1_chunked *d, struct b_slice *in, struct b_slice *data) {
+    int r = h1_chunked_skip(d, in);
+    if (r != H1_CHUNK_DATA)
+        return r;
+    size_t n = in->len < d->left ? in->len : (size_t)d->left;
+    *data = b_slice(in->ptr, n);
+    *in = b_slice_from(*in, n);
+    d->left -= n;
+    if (d->left == 0)
+        d->state = DATA_CR;
+    return H1_CHUNK_DATA;
 }
 
 size_t h1_chunk_head(char buf[H1_CHUNK_HEAD_MAX], uint64_t n) {

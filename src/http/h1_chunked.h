@@ -36,6 +36,9 @@ void h1_chunked_init(struct h1_chunked *d, struct b_text *trailers, uint32_t tra
 int h1_chunked_next(struct h1_chunked *d, struct b_slice *in, struct b_slice *data)
     __attribute__((warn_unused_result));
 
+/* The same without taking data: H1_CHUNK_DATA says that some is there. */
+int h1_chunked_skip(struct h1_chunked *d, struct b_slice *in) __attribute__((warn_unused_result));
+
 #define H1_CHUNK_HEAD_MAX 18 /* 16 digits and CRLF */
 #define H1_CHUNK_TAIL "\r\n" /* after the data of each chunk */
 #define H1_CHUNK_LAST "0\r\n\r\n"

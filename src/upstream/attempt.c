@@ -62,6 +62,7 @@ static int attempt(struct up_exchange *x, struct rt_call *call, struct http_requ
     *sent = 0;
     x->attempts++;
     x->interim = 0;
+    x->request_read = x->request_whole = x->deaf = false;
     int rc = get_conn(x, call, &deadline, fresh);
     if (rc)
         return rc;
@@ -93,7 +94,7 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
     uint64_t tried = 0, sent;
     bool fresh = false;
     *x = (struct up_exchange){
-        .upstream = u, .fields = fields, .cap = cap, .upgrade = client->upgrade, .phase = "queue"};
+        .upstream = u, .fields = fields, .cap = cap, .req = req, .client = client, .phase = "queue"};
     if (atomic_fetch_add_explicit(&u->in_flight, 1, memory_order_relaxed) >= u->max_in_flight) {
         atomic_fetch_sub_explicit(&u->in_flight, 1, memory_order_relaxed);
         tel_add(u->metrics.rejected, rt_index(), 1);
@@ -113,6 +114,7 @@ int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
         bool stale =
             again && x->conn; /* a pooled connection that was closed: the endpoint itself may be well */
         drop_conn(x);
+        up_forget_unsent(x);
         if (!again)
             return rc;
         tel_add(u->metrics.retries, rt_index(), 1);
@@ -134,6 +136,7 @@ struct up_conn *up_detach(struct up_exchange *x) {
 
 void up_finish(struct up_exchange *x) {
     struct up_conn *c = x->conn;
+    up_forget_unsent(x);
     if (c) {
         x->conn = NULL;
         if (x->done && x->request_whole && x->res.keep_alive && !x->input.len)

@@ -33,7 +33,11 @@ struct up_exchange {
     struct up_conn *conn;
     struct http_response res;  /* fields and reason are lent until the next wait */
     struct http_field *fields; /* the caller's array for them */
-    struct b_slice upgrade;    /* what the client asks for */
+    const struct http_request *req;
+    const struct up_client *client;
+    char *
+        unsent; /* of the request: what the endpoint had not taken when its response began; on the heap, or NULL */
+    size_t unsent_at, unsent_len;
     unsigned cap;
     unsigned interim; /* responses before the final one, of this attempt */
     struct h1_chunked chunked;
@@ -43,7 +47,9 @@ struct up_exchange {
     unsigned attempts;
     bool admitted;      /* counted in upstream->in_flight */
     bool body_taken;    /* more than the first piece of the request's body has been read: no second attempt */
+    bool request_read;  /* its body has been read to its end */
     bool request_whole; /* the request has been sent to its end */
+    bool deaf;          /* the endpoint takes no more of it */
     bool done;          /* the response has been read to its end */
     rt_time began, took; /* clock; the whole exchange, known after up_finish */
     const char *phase;   /* what is being waited for, literal */
@@ -51,16 +57,18 @@ struct up_exchange {
     enum http_error bad; /* what was wrong with a malformed response; HTTP_OK: nothing */
 };
 
-/* Sends the request and waits for the head of the final response, trying again on another endpoint where that is safe:
+/* Sends the request and waits for the head of the final response, which may come before the request is whole, trying again on another endpoint where that is safe:
  * after a failed connect, and after a pooled connection turned out to be closed (U01). `req` is written as it is, with
  * Host from req->authority or else the endpoint's; `fields` is an array for the response's fields. 0, or -(enum
- * http_error); x->phase and x->why then say more. up_finish is due either way. */
+ * http_error); x->phase and x->why then say more. up_finish is due either way; until then `req` and `client` are in use. */
 int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u, struct http_request *req,
              const struct up_client *client, struct http_field *fields, unsigned cap)
     __attribute__((warn_unused_result));
 
 /* The next pieces of the response body, lent until the next wait: how many (up to UP_PIECES), 0 at the end, or -(enum
- * http_error). Trailers are dropped. The deadline is the caller's, for this wait alone. */
+ * http_error). Trailers are dropped. The deadline is the caller's, for this wait alone. A response that has
+ * begun before the request was whole is read while the rest of that is sent, if its status is one of success: others
+ * mean that the rest is not wanted. */
 int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline)
     __attribute__((warn_unused_result));
 

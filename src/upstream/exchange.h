@@ -16,6 +16,13 @@ int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc);
 int up_send_request(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
                     const struct up_client *client, rt_time *deadline) __attribute__((warn_unused_result));
 
+/* After an early response: sends on until there is something to read (0), or nothing more to be sent (0). The deadline
+ * is for the endpoint to take what was held; or -(enum http_error) of the client. */
+int up_send_on(struct up_exchange *x, rt_time deadline) __attribute__((warn_unused_result));
+/* Whether that has still something to do. */
+bool up_sends_on(const struct up_exchange *x);
+void up_forget_unsent(struct up_exchange *x);
+
 /* --- response.c --- */
 
 /* Whether the head of the final response has begun to come in `in` (or something that is none), behind interim ones. */

@@ -12,9 +12,10 @@ int up_bad_response(struct up_exchange *x, enum http_error why) {
 
 /* Whether a 101 switches to the protocol that was asked for, and to no other (S24). */
 static bool switches(const struct up_exchange *x) {
+    struct b_slice upgrade = x->client->upgrade;
     const struct http_fields *fs = &x->res.fields;
     const struct http_field *f = http_fields_find(fs, HTTP_FIELD_UPGRADE);
-    return x->upgrade.len && f && x->res.minor == 1 && b_slice_ieq(http_field_value(f), x->upgrade) &&
+    return upgrade.len && f && x->res.minor == 1 && b_slice_ieq(http_field_value(f), upgrade) &&
            !http_fields_next(fs, HTTP_FIELD_UPGRADE, f) &&
            http_fields_has_token(fs, HTTP_FIELD_CONNECTION, B_LIT("upgrade"));
 }
@@ -199,7 +200,8 @@ int up_read_ready(struct up_exchange *x, struct b_slice *pieces) {
 }
 
 bool up_body_is_large(const struct up_exchange *x) {
-    return x->res.body == HTTP_BODY_LENGTH && x->left >= UP_LARGE_BYTES && !x->input.len && !x->conn->in_len;
+    return x->res.body == HTTP_BODY_LENGTH && x->left >= UP_LARGE_BYTES && !x->input.len &&
+           !x->conn->in_len && !up_sends_on(x);
 }
 
 ssize_t up_fill(struct up_exchange *x, struct rt_pipe *pipe, rt_time deadline) {
@@ -224,6 +226,8 @@ int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
             x->input = take_kept(x->conn);
             continue;
         }
+        if (rc == 0 && up_sends_on(x) && (rc = up_send_on(x, deadline)) != 0)
+            return rc;
         rc = rc ? up_socket_error(x, &call, rc) : receive(x, &call, RT_SCRATCH_BYTES, deadline, &x->input);
         if (rc)
             return truncated(x, rc);

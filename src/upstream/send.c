@@ -26,7 +26,7 @@ static int write_head(struct up_exchange *x, const struct rt_call *call, struct 
     struct b_slice host = req->authority;
     if (!host.len)
         req->authority = x->endpoint->authority;
-    int rc = h1_write_request(out, req, client->takes_trailers ? H1_WRITE_TE : 0, x->upgrade);
+    int rc = h1_write_request(out, req, client->takes_trailers ? H1_WRITE_TE : 0, client->upgrade);
     req->authority = host;
     if (rc || (client->has_body && client->deadline_moves && !first_is_all(x, req)))
         return rc;
@@ -87,81 +87,137 @@ static bool answered(struct up_exchange *x, const struct http_request *req) {
     return up_final_begun(x, req, in);
 }
 
-/* Sends while it looks out for an early answer: an origin that has given one may never read the rest. 1 then, 0 when
- * all has gone, or a negative errno. */
-static int send_rest_of(struct up_exchange *x, const struct http_request *req, struct iovec *iov,
-                        rt_time deadline) {
-    struct rt_wait w = {.stream = &x->conn->stream, .want = RT_READ | RT_WRITE};
-    for (;;) {
-        int rc = rt_wait_any(&w, 1, deadline);
-        if (rc < 0)
-            return rc;
-        if ((w.got & RT_READ) && answered(x, req))
-            return 1;
-        size_t left = iov->iov_len;
-        ssize_t n = rt_send(&x->conn->stream, iov, 1, RT_NOWAIT);
-        if (n == (ssize_t)left)
-            return 0;
-        if (n < 0 && n != -EAGAIN)
-            return (int)n;
-    }
+void up_forget_unsent(struct up_exchange *x) {
+    b_free(x->unsent);
+    x->unsent = NULL;
 }
 
-/* 0 when all has gone, 1 when the response has begun before that, or -(enum http_error). */
-static int flush(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
-                 struct framed *f, rt_time deadline) {
+/* Keeps what has been framed, or what is left of it. */
+static int hold(struct up_exchange *x, struct framed *f) {
+    if (!f->count)
+        return 0;
+    x->unsent = rt_copy_iov(f->iov, f->count, &x->unsent_len);
+    x->unsent_at = 0;
+    f->count = 0;
+    return x->unsent ? 0 : -ENOMEM;
+}
+
+/* Sends of that what the endpoint takes at once: 0 or a negative errno. */
+static int send_unsent(struct up_exchange *x) {
+    struct iovec iov = {.iov_base = x->unsent + x->unsent_at, .iov_len = x->unsent_len - x->unsent_at};
+    ssize_t n = rt_send(&x->conn->stream, &iov, 1, RT_NOWAIT);
+    if (n < 0)
+        return n == -EAGAIN ? 0 : (int)n;
+    x->unsent_at += (size_t)n;
+    if (x->unsent_at == x->unsent_len)
+        up_forget_unsent(x);
+    return 0;
+}
+
+/* Sends what has been framed; what the endpoint does not take at once is held. 0 or a negative errno. */
+static int send_now(struct up_exchange *x, struct framed *f) {
     size_t left = 0;
     for (int i = 0; i < f->count; i++)
         left += f->iov[i].iov_len;
-    ssize_t rc = f->count ? rt_send(&x->conn->stream, f->iov, f->count, RT_NOWAIT) : 0;
-    if (rc == -EAGAIN || (rc >= 0 && (size_t)rc < left)) {
-        char *copy = rt_copy_iov(f->iov, f->count, &left); /* they have been moved past what went */
-        struct iovec rest = {.iov_base = copy, .iov_len = left};
-        rc = copy ? send_rest_of(x, req, &rest, deadline) : -ENOMEM;
-        b_free(copy);
-        f->count = 0;
-        if (rc == 1)
-            return 1;
-    }
+    ssize_t n = f->count ? rt_send(&x->conn->stream, f->iov, f->count, RT_NOWAIT) : 0;
+    if (n == -EAGAIN || (n >= 0 && (size_t)n < left))
+        return hold(x, f); /* they have been moved past what went */
     f->count = 0;
-    if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && answered(x, req) && x->conn->in_len)
-        return 1; /* it answered, and then closed without reading on */
-    return rc < 0 ? up_socket_error(x, call, (int)rc) : 0;
+    return n < 0 ? (int)n : 0;
+}
+
+/* 0 when all has gone, 1 when the response has begun before that (an endpoint that has given one may never read the
+ * rest, which is held), or -(enum http_error). */
+static int flush(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+                 struct framed *f, rt_time deadline) {
+    struct rt_wait w = {.stream = &x->conn->stream, .want = RT_READ | RT_WRITE};
+    int rc = send_now(x, f);
+    while (rc == 0 && x->unsent) {
+        rc = rt_wait_any(&w, 1, deadline);
+        if (rc > 0 && (w.got & RT_READ) && answered(x, req))
+            return 1;
+        rc = rc < 0 ? rc : send_unsent(x);
+    }
+    if (rc < 0 && rc != -ETIMEDOUT && rc != -ECANCELED && answered(x, req) && x->conn->in_len) {
+        x->deaf = true; /* it answered, and then closed without reading on */
+        return 1;
+    }
+    return rc < 0 ? up_socket_error(x, call, rc) : 0;
+}
+
+/* The next piece of the body, framed; or its end. 0 or -(enum http_error). */
+static int frame_next(struct up_exchange *x, const struct http_request *req, const struct up_client *client,
+                      struct framed *f) {
+    struct b_slice piece;
+    x->body_taken = true;
+    int rc = client->read(client->arg, &piece);
+    if (rc > 0) {
+        add_piece(f, req->body, piece);
+        return 0;
+    }
+    x->request_read = rc == 0;
+    return rc == 0 && req->body == HTTP_BODY_CHUNKED ? add_last(f, client) : rc;
 }
 
 /* The rest of the body, piece by piece. It is governed by the time between its pieces. */
 static int send_rest(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
                      const struct up_client *client, rt_time *deadline) {
     struct framed f = {0};
-    for (;;) {
-        struct b_slice piece;
-        int early;
+    int rc = 0;
+    while (rc == 0 && !x->request_read) {
         do {
-            early = x->conn->in_len ? up_pass_interim(x, req, client) : 0;
-            if (early == 0)
-                early = client->wait(client->arg, &x->conn->stream);
-            if (early == 1 && answered(x, req))
+            rc = x->conn->in_len ? up_pass_interim(x, req, client) : 0;
+            if (rc == 0)
+                rc = client->wait(client->arg, &x->conn->stream);
+            if (rc == 1 && answered(x, req))
                 return 0; /* the client may never send the rest: it waits for this answer */
-        } while (early == 1);
-        x->body_taken = true;
-        int more = early < 0 ? early : client->read(client->arg, &piece);
-        if (more < 0)
-            return more;
+        } while (rc == 1);
+        if (rc == 0)
+            rc = frame_next(x, req, client, &f);
+        if (rc)
+            return rc;
         if (answered(x, req))
-            return 0; /* request_whole stays false, so that the connection is not used again (S22) */
-        if (more)
-            add_piece(&f, req->body, piece);
-        else if (req->body == HTTP_BODY_CHUNKED && (more = add_last(&f, client)) < 0)
-            return more;
+            return hold(x, &f) == 0 ? 0 : up_fail(x, HTTP_E_OUT_OF_MEMORY, NULL);
         *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
-        int rc = flush(x, call, req, &f, *deadline);
+        rc = flush(x, call, req, &f, *deadline);
+    }
+    x->request_whole = rc == 0; /* else the connection is not used again (S22) */
+    return rc < 0 ? rc : 0;
+}
+
+bool up_sends_on(const struct up_exchange *x) {
+    return !x->request_whole && !x->deaf && x->res.status < 300;
+}
+
+int up_send_on(struct up_exchange *x, rt_time deadline) {
+    struct rt_call call = {.deadline = RT_NEVER};
+    struct rt_wait w = {.stream = &x->conn->stream, .want = RT_READ | RT_WRITE};
+    struct framed f = {0};
+    while (up_sends_on(x)) {
+        int rc;
+        if (x->unsent) {
+            rc = rt_wait_any(&w, 1, deadline);
+            if (rc < 0)
+                return up_socket_error(x, &call, rc);
+            x->deaf = (w.got & RT_WRITE) && send_unsent(x) != 0;
+            if (w.got & RT_READ)
+                return 0;
+            continue;
+        }
+        x->request_whole = x->request_read;
+        if (x->request_whole)
+            return 0;
+        rc = x->client->wait(x->client->arg, &x->conn->stream);
+        if (rc == 0)
+            rc = frame_next(x, x->req, x->client, &f);
         if (rc)
             return rc < 0 ? rc : 0;
-        if (!more) {
-            x->request_whole = true;
-            return 0;
-        }
+        rc = send_now(x, &f);
+        if (rc == -ENOMEM)
+            return up_fail(x, HTTP_E_OUT_OF_MEMORY, NULL);
+        x->deaf = rc < 0;
     }
+    return 0;
 }
 
 /* The head with the first piece of the body in one write, then the rest. */
@@ -174,9 +230,10 @@ __attribute__((noinline)) static int send_with_body(struct up_exchange *x, const
     if (x->first.len)
         add_piece(&f, req->body, x->first);
     int rc = flush(x, call, req, &f, *deadline);
+    x->request_read = first_is_all(x, req);
     if (rc)
         return rc < 0 ? rc : 0;
-    if (!first_is_all(x, req))
+    if (!x->request_read)
         return send_rest(x, call, req, client, deadline);
     x->request_whole = true;
     return 0;

@@ -278,3 +278,105 @@ def test_S22_a_sender_that_never_ends_is_let_go(lab):
             while True:
                 time.sleep(0.1)
                 conn.sock.sendall(b"drip")
+
+
+# ---- both ways at once ----
+
+@pytest.fixture
+def echoes(lab):
+    """An origin that answers at once and gives back what comes as it comes."""
+    origin = lab.origin()
+
+    def on_head(request, peer):
+        peer.seen = lambda data: None
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+        left = int(request.header("content-length") or -1)
+        while left:
+            n = left if left > 0 else int(peer.line("inside a chunk's head"), 16)
+            if n == 0:
+                assert peer.fields() == []
+                break
+            if not peer.buffer:
+                assert peer.more()
+            data = peer.take(n) if left > 0 else peer.exactly(n)
+            if left > 0:
+                left -= len(data)
+            else:
+                assert peer.exactly(2) == b"\r\n"
+            peer.send(b"%x\r\n%s\r\n" % (len(data), data))
+        peer.send(b"0\r\n\r\n")
+        request.body = b""
+        with origin.lock:
+            origin.requests.append(request)
+        return False
+    origin.on_head = on_head
+    origin.answer = lambda request, peer: peer.close()
+    return origin
+
+
+def read_chunk(conn):
+    n = int(conn.line("inside a chunk's head"), 16)
+    data = conn.exactly(n)
+    assert conn.exactly(2) == b"\r\n"
+    return data
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_response_is_carried_while_the_request_still_comes(lab, echoes, chunked):
+    with lean(lab, echoes).connect() as conn:
+        conn.send(head("Transfer-Encoding: chunked" if chunked else "Content-Length: 50", start="POST / HTTP/1.1"))
+        for i in range(10):
+            conn.send(b"5\r\npart%d\r\n" % i if chunked else b"part%d" % i)
+            if i == 0:
+                assert conn.head().status == 200
+            assert read_chunk(conn) == b"part%d" % i
+        conn.send(b"0\r\n\r\n" if chunked else b"")
+        assert conn.exactly(5) == b"0\r\n\r\n"
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("chunked", [False, True])
+def test_both_ways_at_once_in_constant_memory(lab, echoes, chunked):
+    """Each side is held back when the other does not go on, and nothing is lost on the way."""
+    weir = lean(lab, echoes)
+    with weir.connect() as conn:
+        conn.send(head("Content-Length: 1", start="POST / HTTP/1.1") + b"x")
+        conn.response()
+    before = peak(weir)
+    with weir.connect() as conn:
+        thread = threading.Thread(target=upload, args=(conn, chunked), daemon=True)
+        thread.start()
+        assert conn.head().status == 200
+        settle(lambda: conn.sent)
+        assert conn.sent < SIZE
+        body = Counted()
+        body.read_chunks(conn)
+        thread.join()
+    assert (body.size, body.hash.hexdigest()) == (SIZE, digest(SIZE))
+    assert peak(weir) - before < ROOM
+
+
+def test_S22_an_origin_that_has_enough(lab):
+    """It answers well and whole, and never reads the rest: neither connection is used again."""
+    origin = lab.origin()
+    origin.on_head = lambda request, peer: request.method == "POST" and (peer.send(reply(body=b"enough")), peer.hang())
+    weir = lab.weir({**proxy(origin), "workers": 1})
+    for _ in range(2):
+        with weir.connect() as conn:
+            conn.send(head("Content-Length: 500000", start="POST / HTTP/1.1") + b"x" * 1000)
+            response = conn.response()
+            assert response.body == b"enough" and response.closes
+    assert weir.get("/next").json()["target"] == "/next"
+    assert len(origin.peers) == 3
+
+
+@pytest.mark.parametrize("rest", [b"", b"\r", b"\r\n", b"\r\n4", b"\r\n4\r\n"], ids=repr)
+def test_S22_an_early_answer_is_heard_between_chunks(lab, rest):
+    """Wherever the client stops: it waits for this answer."""
+    origin = lab.origin()
+    origin.on_head = lambda request, peer: (peer.send(reply(403, b"no")), peer.hang())
+    weir = lab.weir(proxy(origin, deadline="1h", timeout="1h"))
+    with weir.connect() as conn:
+        conn.send(head("Transfer-Encoding: chunked", start="POST / HTTP/1.1") + b"5\r\nhello" + rest)
+        response = conn.response()
+        assert response.status == 403 and response.body == b"no" and response.closes

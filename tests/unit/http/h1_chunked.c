@@ -231,6 +231,29 @@ TEST(S15_trailers_too_large) {
     CHECK_INT(h1_chunked_next(&d, &in, &data), -HTTP_E_TRAILERS_TOO_LARGE);
 }
 
+TEST(skips_to_the_data) {
+    struct h1_chunked d;
+    struct b_slice in = B_LIT("5;a=b\r\nhello\r\n2"), data;
+    h1_chunked_init(&d, NULL, 100);
+    CHECK_INT(h1_chunked_skip(&d, &in), H1_CHUNK_DATA);
+    CHECK_INT(h1_chunked_skip(&d, &in), H1_CHUNK_DATA);
+    CHECK_INT(h1_chunked_next(&d, &in, &data), H1_CHUNK_DATA);
+    CHECK_S(data, "hello");
+    CHECK_INT(h1_chunked_skip(&d, &in), H1_CHUNK_MORE);
+    CHECK_UINT(in.len, 0);
+    in = B_LIT("\r\n");
+    CHECK_INT(h1_chunked_skip(&d, &in), H1_CHUNK_MORE);
+    in = B_LIT("ab\r\n0\r\n\r\nGET");
+    CHECK_INT(h1_chunked_skip(&d, &in), H1_CHUNK_DATA);
+    CHECK_INT(h1_chunked_next(&d, &in, &data), H1_CHUNK_DATA);
+    CHECK_S(data, "ab");
+    CHECK_INT(h1_chunked_skip(&d, &in), H1_CHUNK_END);
+    CHECK_S(in, "GET");
+    h1_chunked_init(&d, NULL, 100);
+    in = B_LIT("g");
+    CHECK(h1_chunked_skip(&d, &in) < 0);
+}
+
 TEST(stays_at_the_end) {
     struct h1_chunked d;
     struct b_slice in = B_LIT("0\r\n\r\nnext"), data;
@@ -284,6 +307,7 @@ const struct test_case h1_chunked_tests[] = {
     {"S14_data_longer_than_its_size", S14_data_longer_than_its_size},
     {"S15_malformed_trailers", S15_malformed_trailers},
     {"S15_trailers_too_large", S15_trailers_too_large},
+    {"skips_to_the_data", skips_to_the_data},
     {"stays_at_the_end", stays_at_the_end},
     {"chunk_heads", chunk_heads},
     {"last_chunk_with_trailers", last_chunk_with_trailers},
