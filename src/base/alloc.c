@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "base/sanitize.h"
 
 /* In front of every block, so that a free knows what to take off which account. 16 bytes keep the alignment. */
 struct header {
@@ -77,9 +78,91 @@ static bool must_fail(void) {
     return true;
 }
 
+/* --- blocks that are kept for the next --- */
+
+#define CLASS_MIN 8 /* 256 bytes */
+#define CLASS_MAX 17
+#define CLASSES (CLASS_MAX - CLASS_MIN + 1)
+#define KEEP ((size_t)512 << 10) /* of a class */
+
+static _Thread_local struct {
+    bool open;
+    uint32_t count[CLASSES];
+    struct header *free[CLASSES]; /* linked through their first bytes */
+} cache;
+
+/* The class of a block that holds `size` bytes, or -1. */
+static int class_of(enum b_tag tag, size_t size) {
+    if (B_ASAN || tag != B_TAG_REQUESTS || size > (size_t)1 << CLASS_MAX)
+        return -1;
+    return size <= (size_t)1 << CLASS_MIN ? 0 : 64 - __builtin_clzll(size - 1) - CLASS_MIN;
+}
+
+static size_t class_size(int class) {
+    return (size_t)1 << (class + CLASS_MIN);
+}
+
+static void *take_kept(int class) {
+    struct header *h = cache.free[class];
+    if (!h)
+        return NULL;
+    memcpy(&cache.free[class], h + 1, sizeof(struct header *));
+    cache.count[class]--;
+    h->magic = MAGIC;
+    return h + 1;
+}
+
+static bool keep(struct header *h) {
+    int class = class_of((enum b_tag)h->tag, h->size);
+    if (class < 0 || !cache.open || h->size != class_size(class) ||
+        (cache.count[class] + 1) * class_size(class) > KEEP)
+        return false;
+    memcpy(h + 1, &cache.free[class], sizeof(struct header *));
+    cache.free[class] = h;
+    cache.count[class]++;
+    return true;
+}
+
+static void clear_class(int class) {
+    for (struct header *h; (h = cache.free[class]);) {
+        memcpy(&cache.free[class], h + 1, sizeof(struct header *));
+        b_alloc_account((enum b_tag)h->tag, -(int64_t)h->size);
+        free(h);
+    }
+    cache.count[class] = 0;
+}
+
+void b_alloc_cache_open(void) {
+    cache.open = true;
+}
+
+void b_alloc_cache_clear(void) {
+    for (int class = 0; class < CLASSES; class ++)
+        clear_class(class);
+}
+
+void b_alloc_cache_trim(void) {
+    for (int class = 0; class < CLASSES; class ++)
+        if (cache.count[class] * class_size(class) > KEEP / 2)
+            clear_class(class);
+}
+
+void b_alloc_cache_close(void) {
+    b_alloc_cache_clear();
+    cache.open = false;
+}
+
+/* --- the allocator --- */
+
 void *b_alloc(enum b_tag tag, size_t size) {
     if (must_fail() || size > SIZE_MAX - sizeof(struct header))
         return NULL;
+    int class = class_of(tag, size);
+    void *kept = class < 0 ? NULL : take_kept(class);
+    if (kept)
+        return kept;
+    if (class >= 0)
+        size = class_size(class);
     struct header *h = malloc(sizeof *h + size);
     if (!h)
         return NULL;
@@ -130,6 +213,8 @@ void b_free(void *ptr) {
     if (h->magic != MAGIC)
         abort();
     h->magic = 0;
+    if (keep(h))
+        return;
     b_alloc_account((enum b_tag)h->tag, -(int64_t)h->size);
     free(h);
 }

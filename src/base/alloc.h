@@ -31,7 +31,7 @@ enum b_tag {
 struct b_alloc_stat {
     const char *name;
     uint64_t bytes;       /* live now */
-    uint64_t allocations; /* since start */
+    uint64_t allocations; /* since start, from the heap */
 };
 
 /* `size` bytes, uninitialised, aligned to 16. NULL when memory is short or a failure was asked for. */
@@ -44,6 +44,15 @@ void *b_realloc(enum b_tag tag, void *ptr, size_t size) __attribute__((warn_unus
 char *b_strdup(enum b_tag tag, const char *s, size_t len) __attribute__((warn_unused_result));
 /* Gives back what the functions above gave; NULL is allowed. */
 void b_free(void *ptr);
+
+/* From now on this thread keeps blocks of requests (B_TAG_REQUESTS, up to 128 KiB) that are freed on it for those who
+ * ask next, at most 512 KiB of each size; sizes are rounded up to powers of two. So steady work does not call malloc,
+ * and `allocations` counts only those that did. What is kept stays accounted. Not under AddressSanitizer. */
+void b_alloc_cache_open(void);
+/* Gives back all that this thread keeps, or (trim) the sizes of which much is kept; after `close` it keeps nothing. */
+void b_alloc_cache_clear(void);
+void b_alloc_cache_trim(void);
+void b_alloc_cache_close(void);
 
 /* Gives what the heap holds free back to the system. Takes its time (milliseconds): not on a worker. */
 void b_alloc_trim(void);

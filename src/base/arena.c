@@ -41,7 +41,9 @@ void b_arena_release(struct b_arena *a) {
 
 static void *alloc_slow(struct b_arena *a, size_t size) {
     size_t need = size + sizeof(struct b_arena_chunk);
-    size_t block = need <= B_ARENA_CHUNK ? B_ARENA_CHUNK : need;
+    /* half a chunk is mostly enough for what does not fit into the caller's */
+    bool half = a->first_size && !a->chunks && need <= B_ARENA_CHUNK / 2;
+    size_t block = half ? B_ARENA_CHUNK / 2 : need <= B_ARENA_CHUNK ? B_ARENA_CHUNK : need;
     if (need < size || block > a->used_max || a->used > a->used_max - block)
         return NULL;
     struct b_arena_chunk *c =
@@ -56,7 +58,7 @@ static void *alloc_slow(struct b_arena *a, size_t size) {
     B_POISON(body, block - sizeof *c);
     B_UNPOISON(body, size);
     /* a large block of its own does not end the chunk that small ones are cut from */
-    if (block == B_ARENA_CHUNK || !a->at) {
+    if (block <= B_ARENA_CHUNK || !a->at) {
         a->at = body + size;
         a->end = (char *)c + block;
     }

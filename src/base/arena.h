@@ -28,7 +28,8 @@ struct b_arena {
 };
 
 /* `first` is aligned to 8, or NULL with size 0, and does not count. Fails allocations once `used` would pass
- * max_bytes; what is taken is whole chunks, so a limit below B_ARENA_CHUNK leaves `first` alone. */
+ * max_bytes; what is taken is whole chunks (behind a `first` the first one has half the size), so a limit below those leaves `first`
+ * alone. */
 void b_arena_init(struct b_arena *a, enum b_tag tag, struct b_chunk_source *source, void *first, size_t size,
                   size_t max_bytes);
 /* Gives all chunks back; the arena can be initialised again. */

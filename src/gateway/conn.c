@@ -88,7 +88,7 @@ static int keep_part(struct gw_conn *c, struct b_slice part) {
         uint32_t cap = 256;
         while (cap < part.len)
             cap *= 2;
-        char *bigger = b_alloc(B_TAG_CONNECTIONS, cap);
+        char *bigger = b_alloc(B_TAG_REQUESTS, cap);
         if (!bigger)
             return -ENOMEM;
         b_free(c->in);

@@ -7,6 +7,8 @@
 
 #define LOOK_EVERY (100 * RT_MS)
 #define RELEASE_EVERY RT_S
+#define TRIM_EVERY (10 * RT_S)
+#define SLACK_MAX ((uint64_t)8 << 20)
 #define GAP 50 /* thousandths between entering a step and leaving it */
 #define GROWTH_MIN ((uint64_t)2 << 20)
 
@@ -114,10 +116,16 @@ static void release(struct gateway *g) {
         (void)!rt_offload(trim_heap, NULL);
 }
 
+/* Whether much more is resident than weir knows of: after a burst the heap holds it free, and would for good. */
+static bool is_slack(const struct rt_memory *seen) {
+    uint64_t known = b_alloc_total_bytes();
+    return seen->resident > known + known / 2 + SLACK_MAX;
+}
+
 void gw_watch_memory(void *arg) {
     static struct look l; /* there is one such fiber */
     struct gateway *g = arg;
-    rt_time released = RT_NOWAIT;
+    rt_time released = RT_NOWAIT, trimmed = RT_NOWAIT;
     do {
         l.own = own_limit(g);
         if (rt_offload(look, &l) == 0) /* else the helper threads are busy: next time */
@@ -125,6 +133,9 @@ void gw_watch_memory(void *arg) {
         if (gw_pressure(g) != GW_CALM && rt_now() >= rt_after(released, RELEASE_EVERY)) {
             release(g);
             released = rt_now();
+        } else if (rt_now() >= rt_after(trimmed, TRIM_EVERY) && is_slack(&l.seen)) {
+            (void)!rt_offload(trim_heap, NULL);
+            trimmed = rt_now();
         }
     } while (rt_sleep_until(rt_after(rt_now(), LOOK_EVERY)) == 0);
     b_alloc_on_growth(NULL, NULL, 0);

@@ -124,7 +124,7 @@ static void keep_wreck(struct exchange *ex) {
 static int keep_rest(struct gw_conn *c, struct b_slice rest) {
     if (rest.len > c->in_cap) {
         b_free(c->in);
-        c->in = b_alloc(B_TAG_CONNECTIONS, rest.len);
+        c->in = b_alloc(B_TAG_REQUESTS, rest.len);
         c->in_cap = c->in ? (uint32_t)rest.len : 0;
     }
     c->in_at = c->in_len = 0;

@@ -66,7 +66,9 @@ static void run_worker(void *arg) {
     struct rt_worker *w = arg;
     rt_set_self(w);
     rt_switch_open(w);
+    b_alloc_cache_open();
     loop(w, process);
+    b_alloc_cache_close();
     rt_set_self(NULL);
 }
 

@@ -44,15 +44,16 @@ static bool install_guard(char *at) {
 }
 
 void rt_stack_pool_init(struct rt_stack_pool *p, size_t stack_bytes) {
-    *p = (struct rt_stack_pool){.stack_bytes = stack_bytes};
+    *p = (struct rt_stack_pool){.stack_bytes = stack_bytes, .usual = 1};
 }
 
 static void unmap(struct rt_stack_pool *p, struct rt_stack *s) {
     char *map = s->low - PAGE;
+    uint32_t pages = s->pages; /* the record goes with the mapping */
     VALGRIND_STACK_DEREGISTER(s->valgrind_id);
     B_UNPOISON(map, p->stack_bytes);
     munmap(map, p->stack_bytes);
-    b_alloc_account(B_TAG_STACKS, -(int64_t)p->stack_bytes);
+    b_alloc_account(B_TAG_STACKS, -(int64_t)pages * PAGE);
 }
 
 void rt_stack_pool_free(struct rt_stack_pool *p) {
@@ -76,9 +77,9 @@ static struct rt_stack *map_new(struct rt_stack_pool *p) {
      * few sets of the processor's caches. Not far apart: what a request needs is to lie in one page */
     size_t colour = p->mapped++ % COLOURS * 64;
     struct rt_stack *s = (struct rt_stack *)(void *)(map + p->stack_bytes - sizeof *s - colour);
-    *s = (struct rt_stack){.low = map + PAGE, .size = (size_t)((char *)s - map) - PAGE};
+    *s = (struct rt_stack){.low = map + PAGE, .size = (size_t)((char *)s - map) - PAGE, .pages = p->usual};
     s->valgrind_id = VALGRIND_STACK_REGISTER(s->low, s->low + s->size);
-    b_alloc_account(B_TAG_STACKS, (int64_t)p->stack_bytes);
+    b_alloc_account(B_TAG_STACKS, (int64_t)s->pages * PAGE);
     return s;
 }
 
@@ -114,6 +115,15 @@ size_t rt_stack_used(const struct rt_stack *s) {
     return 0;
 }
 
+/* What is accounted is the touched pages of the stack that was measured last, times the stacks: the kernel's own figure
+ * would cost a system call for each. */
+static void account(struct rt_stack_pool *p, struct rt_stack *s, size_t used) {
+    const char *top = s->low - PAGE + p->stack_bytes, *deepest = s->low + s->size - used;
+    p->usual = (uint32_t)((size_t)(top - deepest + PAGE - 1) / PAGE);
+    b_alloc_account(B_TAG_STACKS, ((int64_t)p->usual - (int64_t)s->pages) * PAGE);
+    s->pages = p->usual;
+}
+
 void rt_stack_give(struct rt_stack_pool *p, struct rt_stack *s) {
     B_UNPOISON(s->low, s->size);
     if (p->taken % SAMPLE == 1) {
@@ -121,6 +131,7 @@ void rt_stack_give(struct rt_stack_pool *p, struct rt_stack *s) {
         size_t used = rt_stack_used(s);
         (void)VALGRIND_MAKE_MEM_DEFINED(&used, sizeof used);
         VALGRIND_ENABLE_ERROR_REPORTING;
+        account(p, s, used);
         if (used > p->high_water)
             __atomic_store_n(&p->high_water, used, __ATOMIC_RELAXED); /* rt_stack_high_water reads it */
     }
@@ -154,7 +165,7 @@ uint32_t rt_stack_limit(void) {
     if (n > 1)
         b_parse_u64(b_slice(text, (size_t)n - 1), &maps);
     /* with mprotect each guard splits a mapping in two; keep a tenth for everything else */
-    struct rt_stack_pool probe = {.stack_bytes = 4 * PAGE};
+    struct rt_stack_pool probe = {.stack_bytes = 4 * PAGE, .usual = 1};
     struct rt_stack *s = map_new(&probe);
     if (s)
         unmap(&probe, s);

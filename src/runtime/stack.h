@@ -12,6 +12,7 @@ struct rt_stack {
     char *low;             /* lowest usable byte, above the guard */
     size_t size;           /* usable bytes */
     unsigned valgrind_id;
+    uint32_t pages; /* accounted: touched, as far as is known */
 };
 /* The record itself lies at the top of the stack's own memory: what is above (char *)stack is not to be touched. */
 
@@ -19,6 +20,7 @@ struct rt_stack_pool {
     struct rt_stack *free;
     uint32_t count, low_mark; /* free now; fewest free since the last trim */
     uint32_t taken, mapped;   /* since start; taken, for sampling */
+    uint32_t usual;           /* pages that the stack that was measured last had touched */
     size_t high_water;        /* most bytes of one stack seen in use; sampled */
     size_t stack_bytes;       /* whole mapping of one stack, guard included */
 };

@@ -163,6 +163,7 @@ static void trim(struct rt_timer *t) {
     rt_stack_pool_trim(&w->stacks);
     if (w->free_chunk_count > CHUNKS_KEPT / 2)
         free_chunks(w);
+    b_alloc_cache_trim();
     if (w->stacks.count > 16) /* a quiet worker is not woken for nothing */
         rt_wheel_set(&w->wheel, t, rt_after(w->now, RT_S));
 }
@@ -170,6 +171,7 @@ static void trim(struct rt_timer *t) {
 void rt_worker_release(struct rt_worker *w) {
     rt_stack_pool_free(&w->stacks);
     free_chunks(w);
+    b_alloc_cache_clear();
 }
 
 int rt_worker_init(struct rt_worker *w, unsigned index, const struct rt_config *config) {

@@ -154,8 +154,11 @@ static struct tel_family memory_bytes = {.name = "weir_memory_bytes",
                                          .help = "Memory accounted to each subsystem.",
                                          .type = TEL_GAUGE,
                                          .labels = {"subsystem"}};
+static struct tel_family memory_total = {.name = "weir_memory_total_bytes",
+                                         .help = "Memory accounted to all subsystems.",
+                                         .type = TEL_GAUGE};
 static struct tel_family allocations = {.name = "weir_allocations_total",
-                                        .help = "Allocations by each subsystem.",
+                                        .help = "Allocations from the heap by each subsystem.",
                                         .type = TEL_COUNTER,
                                         .labels = {"subsystem"}};
 static struct tel_family log_dropped = {
@@ -171,6 +174,11 @@ static struct tel_family log_written = {.name = "weir_log_written_bytes_total",
 static void collect_build(struct tel_samples *out, void *arg) {
     (void)arg;
     tel_sample(out, (struct b_slice[]){B_LIT(WEIR_VERSION), B_LIT(WEIR_COMMIT)}, 1);
+}
+
+static double total_bytes(void *arg) {
+    (void)arg;
+    return (double)b_alloc_total_bytes();
 }
 
 static void collect_memory(struct tel_samples *out, void *arg) {
@@ -238,6 +246,7 @@ int tel_process_init(void) {
         rc = tel_gauge_callback(&process_families[i], figure, &process_families[i]);
     rc = rc ? rc : tel_collector(&build_info, collect_build, NULL);
     rc = rc ? rc : tel_collector(&memory_bytes, collect_memory, &memory_bytes);
+    rc = rc ? rc : tel_gauge_callback(&memory_total, total_bytes, NULL);
     rc = rc ? rc : tel_collector(&allocations, collect_memory, &allocations);
     rc = rc ? rc : tel_collector(&log_dropped, collect_logs, &log_dropped);
     return rc ? rc : tel_collector(&log_written, collect_logs, &log_written);

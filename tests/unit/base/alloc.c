@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sanitize.h"
 #include "test.h"
 
 TEST(bytes_are_accounted_to_their_tag) {
@@ -53,6 +54,32 @@ TEST(growth_is_told) {
     CHECK_INT(told, 2);
     b_alloc_account(B_TAG_STACKS, -(1 << 30));
     b_free(p);
+}
+
+TEST(blocks_of_requests_are_kept_for_the_next) {
+    struct b_alloc_stat before = b_alloc_stat(B_TAG_REQUESTS), now;
+    void *many[40];
+    b_alloc_cache_open();
+    for (int i = 0; i < 3; i++)
+        b_free(b_alloc(B_TAG_REQUESTS, 700)); /* in a block of 1,024 */
+    now = b_alloc_stat(B_TAG_REQUESTS);
+    CHECK_UINT(now.allocations - before.allocations, B_ASAN ? 3 : 1);
+    CHECK_UINT(now.bytes - before.bytes, B_ASAN ? 0 : 1024);
+    void *other = b_alloc(B_TAG_REQUESTS, 1025), *huge = b_alloc(B_TAG_REQUESTS, 200000);
+    b_free(huge); /* too large to be kept */
+    b_free(other);
+    CHECK_UINT(b_alloc_stat(B_TAG_REQUESTS).bytes - before.bytes, B_ASAN ? 0 : 1024 + 2048);
+    for (int i = 0; i < 40; i++)
+        many[i] = b_alloc(B_TAG_REQUESTS, 65536);
+    for (int i = 0; i < 40; i++)
+        b_free(many[i]);
+    CHECK_UINT(b_alloc_stat(B_TAG_REQUESTS).bytes - before.bytes, B_ASAN ? 0 : 1024 + 2048 + (512 << 10));
+    b_alloc_cache_trim(); /* of the large ones there are many */
+    CHECK_UINT(b_alloc_stat(B_TAG_REQUESTS).bytes - before.bytes, B_ASAN ? 0 : 1024 + 2048);
+    b_alloc_cache_close();
+    CHECK_UINT(b_alloc_stat(B_TAG_REQUESTS).bytes, before.bytes);
+    b_free(b_alloc(B_TAG_REQUESTS, 700));
+    CHECK_UINT(b_alloc_stat(B_TAG_REQUESTS).bytes, before.bytes);
 }
 
 TEST(contents) {
@@ -132,6 +159,7 @@ const struct test_case alloc_tests[] = {
     {"bytes_are_accounted_to_their_tag", bytes_are_accounted_to_their_tag},
     {"memory_of_others_can_be_accounted", memory_of_others_can_be_accounted},
     {"growth_is_told", growth_is_told},
+    {"blocks_of_requests_are_kept_for_the_next", blocks_of_requests_are_kept_for_the_next},
     {"contents", contents},
     {"sizes_that_cannot_be_are_refused", sizes_that_cannot_be_are_refused},
     {"the_nth_call_fails_once", the_nth_call_fails_once},

@@ -104,7 +104,7 @@ TEST(a_quiet_pool_shrinks) {
     rt_stack_pool_init(&pool, 64 << 10);
     for (int i = 0; i < 100; i++)
         REQUIRE((taken[i] = rt_stack_take(&pool)) != NULL);
-    CHECK_UINT(b_alloc_stat(B_TAG_STACKS).bytes - before, 100 * (64 << 10));
+    CHECK_UINT(b_alloc_stat(B_TAG_STACKS).bytes - before, 100 * 4096);
     for (int i = 0; i < 100; i++)
         rt_stack_give(&pool, taken[i]);
     if (B_ASAN) { /* nothing is pooled */
