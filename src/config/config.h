@@ -63,6 +63,7 @@ struct cfg_upstream {
     struct cfg_pool pool;
     int64_t max_in_flight;
     int64_t connect_timeout, timeout;
+    int64_t max_header_bytes, max_headers; /* of a response */
     struct cfg_retry retry;
 };
 

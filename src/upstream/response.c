@@ -23,7 +23,7 @@ static bool switches(const struct up_exchange *x) {
 /* Parses the head at the front of `in`, interim or final: its length, 0 when it is not whole, or -(enum http_error). */
 static ssize_t parse_head(struct up_exchange *x, const struct http_request *req, struct b_slice in) {
     enum http_error why = HTTP_OK;
-    ssize_t n = h1_parse_response(in, &http_limits_default, x->fields, x->cap, req->method, &x->res, &why);
+    ssize_t n = h1_parse_response(in, &x->upstream->limits, x->fields, x->cap, req->method, &x->res, &why);
     if (n < 0)
         return up_bad_response(x, why);
     if (n > 0 && x->res.status == 101 && !switches(x))
@@ -83,7 +83,7 @@ static void body_begins(struct up_exchange *x) {
     x->done = !http_body_expected(x->res.body, x->res.content_length);
     x->left = x->res.content_length;
     if (x->res.body == HTTP_BODY_CHUNKED)
-        h1_chunked_init(&x->chunked, NULL, http_limits_default.max_header_bytes);
+        h1_chunked_init(&x->chunked, NULL, x->upstream->limits.max_header_bytes);
 }
 
 /* Bytes that were kept, back in the scratch buffer. */

@@ -165,6 +165,9 @@ static struct up_upstream *upstream_new(struct up_registry *r, const struct cfg_
     u->max_in_flight = conf->max_in_flight;
     u->connect_timeout = conf->connect_timeout;
     u->timeout = conf->timeout;
+    u->limits = http_limits_default;
+    u->limits.max_header_bytes = (uint32_t)conf->max_header_bytes;
+    u->limits.max_headers = (uint32_t)conf->max_headers;
     u->attempts = (uint32_t)conf->retry.attempts;
     atomic_store(&u->refs, 1);
     rt_sem_init(&u->connections, conf->pool.max_connections);
@@ -179,7 +182,8 @@ static struct up_upstream *upstream_new(struct up_registry *r, const struct cfg_
 static bool same(const struct up_upstream *u, const struct cfg_upstream *conf) {
     if (!b_slice_eq(b_slice_cstr(u->name), conf->head.name) || u->endpoint_count != conf->endpoints.count ||
         u->max_in_flight != conf->max_in_flight || u->connect_timeout != conf->connect_timeout ||
-        u->timeout != conf->timeout || u->attempts != (uint32_t)conf->retry.attempts ||
+        u->timeout != conf->timeout || u->limits.max_header_bytes != conf->max_header_bytes ||
+        u->limits.max_headers != conf->max_headers || u->attempts != (uint32_t)conf->retry.attempts ||
         u->pool.max_connections != conf->pool.max_connections || u->pool.max_idle != conf->pool.max_idle ||
         u->pool.min_idle != conf->pool.min_idle || u->pool.max_idle_time != conf->pool.max_idle_time ||
         u->pool.max_lifetime != conf->pool.max_lifetime)

@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "http/h1_chunked.h"
+#include "http/message.h"
 #include "runtime/call.h"
 #include "runtime/io.h"
 #include "runtime/sync.h"
@@ -45,6 +46,7 @@ struct up_upstream {
     struct cfg_pool pool;
     int64_t max_in_flight;
     rt_time connect_timeout, timeout; /* spans */
+    struct http_limits limits;        /* of responses */
     uint32_t attempts;
     uint32_t endpoint_count;
     struct up_endpoint **endpoints;

@@ -287,6 +287,22 @@ def test_S27_bad_framing_of_a_response(lab, head):
     wait_until(lambda: origin.open == 0, "the connection is dropped")
 
 
+def test_D3_the_head_of_a_response_is_bounded(lab):
+    """16 KiB and 100 fields, unless the upstream says otherwise; a reload takes effect."""
+    large = reply(body=b"ok", headers=[("X", "y" * 20000)])
+    many = reply(body=b"ok", headers=[("X", str(i)) for i in range(150)])
+    origin = lab.origin(lambda request, peer: large if request.target == "/large" else many)
+    weir = lab.weir(proxy(origin))
+    for target in ("/large", "/many"):
+        with weir.counts(1, "weir_bad_responses_total", rule="D3"):
+            problem(weir.get(target), 502, "upstream_bad_response")
+    wait_until(lambda: origin.open == 0, "the connections are dropped")
+    assert weir.reload(proxy(origin, max_header_bytes="32KiB", max_headers=200)).status == 200
+    response = weir.get("/large")
+    assert response.body == b"ok" and response.header("x") == "y" * 20000
+    assert weir.get("/many").all("x") == [str(i) for i in range(150)]
+
+
 @pytest.mark.parametrize("answer, rule", [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "S02"),
     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "S12"),

@@ -142,6 +142,8 @@ static const char with_defaults[] =
     "    max_in_flight: 1024\n"
     "    connect_timeout: 3s\n"
     "    timeout: \"${NONE:-5s}\"\n"
+    "    max_header_bytes: 16KiB\n"
+    "    max_headers: 100\n"
     "    retry:\n"
     "      attempts: 2\n"
     "middleware:\n"

@@ -63,6 +63,8 @@ TEST(any_change_makes_a_new_one) {
         "endpoints: [\"http://127.0.0.1:1\", {url: \"http://o.example:2\", weight: 4}]",
         "endpoints: [{url: \"http://o.example:2\", weight: 3}, \"http://127.0.0.1:1\"]",
         TWO ", timeout: 1s",
+        TWO ", max_header_bytes: 32KiB",
+        TWO ", max_headers: 200",
         TWO ", connect_timeout: 1s",
         TWO ", max_in_flight: 5",
         TWO ", retry: {attempts: 1}",
