@@ -34,7 +34,9 @@ struct cfg_admin {
 struct cfg_limits {
     struct cfg_head head;
     int64_t max_header_bytes, max_headers, max_uri, max_body;
-    int64_t header_timeout, body_timeout, idle_timeout, tunnel_idle_timeout;
+    int64_t header_timeout, body_timeout, send_timeout, idle_timeout, tunnel_idle_timeout;
+    int64_t body_min_rate, send_min_rate; /* bytes a second; 0: none */
+    int64_t rate_window;
     int64_t max_connections, max_requests_per_connection, max_in_flight;
     int64_t max_memory; /* 0: auto */
 };

@@ -167,7 +167,7 @@ static const struct cfg_option route_options[] = {
      .max = 24 * CFG_H,
      .help =
          "from the first byte of the request to the head of its response; beyond it 504. A body that streams "
-         "in has no total: each piece begins the time anew"},
+         "in has no total: meanwhile the time stands still"},
     {.name = "max_body",
      .type = CFG_SIZE,
      CFG_AT(struct cfg_route, max_body),

@@ -9,9 +9,6 @@
 #include "http/problem.h"
 #include "telemetry/http_metrics.h"
 
-/* Time in which a client must take what is sent to it; each write has it anew (R03). */
-#define SEND_STALL (30 * RT_S)
-
 int gw_response(struct exchange *ex, uint16_t status, unsigned fields) {
     struct http_field *at = b_arena_alloc(&ex->call.arena, (fields + 4) * sizeof *at);
     ex->res = (struct http_response){.status = status, .minor = 1, .keep_alive = true};
@@ -189,20 +186,73 @@ static int add_last(const struct exchange *ex, struct out *o, struct b_text *buf
     return rc;
 }
 
-/* What has come of a send. */
-static int sent(struct exchange *ex, ssize_t n, bool last) {
-    if (n < 0) {
-        ex->sent = GW_SENT_HEAD; /* some of it may be out */
-        gw_abort(ex, HTTP_E_CLIENT_CLOSED);
+/* Of unix sockets the kernel counts its own memory, which may be more than the bytes. */
+static int64_t has_arrived(struct rt_stream *s) {
+    return (int64_t)s->bytes_out - (int64_t)rt_unsent(s);
+}
+
+/* Sends what the client does not take at once, bytes or the content of a pipe, while it takes some. It is slow by what
+ * arrives, not by what fits into the kernel's buffer, which may hold megabytes and is writable again only when a third of
+ * it is free (R03). */
+static int send_as_taken(struct exchange *ex, struct iovec *iov, struct rt_pipe *pipe) {
+    const struct cfg_limits *limits = &ex->snapshot->root->limits;
+    struct rt_stream *s = &ex->conn->stream;
+    int64_t arrived = has_arrived(s);
+    rt_time quiet = rt_now(); /* since when nothing has arrived */
+    for (;;) {
+        rt_time from = rt_now(), until = rt_after(quiet, limits->send_timeout);
+        rt_time look = rt_earlier(until, rt_after(from, limits->rate_window));
+        ssize_t n = pipe ? rt_pipe_drain(pipe, s, look) : rt_send(s, iov, 1, look);
+        if (n < 0 && n != -ETIMEDOUT)
+            return -HTTP_E_CLIENT_CLOSED;
+        int64_t before = arrived;
+        arrived = has_arrived(s);
+        uint64_t some = arrived > before ? (uint64_t)(arrived - before) : 0;
+        bool slow = gw_pace_slow(&ex->sending, rt_now() - from, some, (uint64_t)limits->send_min_rate,
+                                 limits->rate_window);
+        if (slow && some)
+            return -HTTP_E_SEND_TIMEOUT;
+        if (n >= 0)
+            return 0;
+        if (some)
+            quiet = rt_now();
+        else if (rt_now() >= until)
+            return -HTTP_E_SEND_TIMEOUT;
+    }
+}
+
+/* Bytes that are only lent are copied before the wait; those of one iovec that stay where they are need not be. */
+static int send_all(struct exchange *ex, struct iovec *iov, int count, bool lent) {
+    ssize_t n = rt_send(&ex->conn->stream, iov, count, RT_NOWAIT);
+    if (n < 0 && n != -EAGAIN)
         return -HTTP_E_CLIENT_CLOSED;
+    size_t left = 0;
+    for (int i = 0; i < count; i++) /* they have been moved past what went */
+        left += iov[i].iov_len;
+    if (!left)
+        return 0;
+    if (!lent)
+        return send_as_taken(ex, iov, NULL);
+    char *copy = rt_copy_iov(iov, count, &left);
+    struct iovec rest = {.iov_base = copy, .iov_len = left};
+    int rc = copy ? send_as_taken(ex, &rest, NULL) : -HTTP_E_OUT_OF_MEMORY;
+    b_free(copy);
+    return rc;
+}
+
+/* What has come of a send. */
+static int sent(struct exchange *ex, int rc, bool last) {
+    if (rc) {
+        ex->sent = GW_SENT_HEAD; /* some of it may be out */
+        gw_abort(ex, (enum http_error) - rc);
+        return rc;
     }
     ex->sent = last ? GW_SENT_ALL : GW_SENT_HEAD;
     return 0;
 }
 
 static int flush(struct exchange *ex, struct out *o, bool last) {
-    rt_time deadline = rt_after(rt_now(), SEND_STALL);
-    return sent(ex, o->count ? rt_send_lent(&ex->conn->stream, o->iov, o->count, deadline) : 0, last);
+    return sent(ex, o->count ? send_all(ex, o->iov, o->count, true) : 0, last);
 }
 
 int gw_send(struct exchange *ex, const struct b_slice *pieces, unsigned count, bool last) {
@@ -247,7 +297,12 @@ int gw_switch(struct exchange *ex, const struct http_response *res, struct b_sli
 
 int gw_send_pipe(struct exchange *ex, struct rt_pipe *pipe, size_t n, bool last) {
     ex->body_out += n;
-    return sent(ex, rt_pipe_drain(pipe, &ex->conn->stream, rt_after(rt_now(), SEND_STALL)), last);
+    int rc = rt_pipe_drain(pipe, &ex->conn->stream, RT_NOWAIT);
+    if (rc == -EAGAIN)
+        rc = send_as_taken(ex, NULL, pipe);
+    else if (rc)
+        rc = -HTTP_E_CLIENT_CLOSED;
+    return sent(ex, rc, last);
 }
 
 int gw_begin(struct exchange *ex, struct b_slice first) {
@@ -277,7 +332,7 @@ static int send_rest(struct exchange *ex, struct b_slice rest) {
         struct iovec iov = {.iov_base = (void *)(uintptr_t)part.ptr, .iov_len = part.len};
         rest = b_slice_from(rest, part.len);
         ex->body_out += part.len;
-        rc = sent(ex, rt_send(&ex->conn->stream, &iov, 1, rt_after(rt_now(), SEND_STALL)), !rest.len);
+        rc = sent(ex, send_all(ex, &iov, 1, false), !rest.len);
     }
     return rc;
 }

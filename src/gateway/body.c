@@ -26,25 +26,44 @@ bool gw_body_on_demand(const struct exchange *ex) {
     return ex->req.expect_continue && !ex->continue_sent && !unread(ex->conn).len;
 }
 
+/* A body may take any time, as long as it comes: it is governed by its stalls and its rate (R02), and by the deadline only
+ * where a trusted peer has told one, until the response has begun. Once the answer is complete, what is left of the body is
+ * read within the deadline that finish_body has set. */
+static bool deadline_holds(const struct exchange *ex) {
+    return ex->sent >= GW_SENT_ALL || (ex->deadline_told && ex->sent == GW_SENT_NOTHING);
+}
+
+static rt_time body_deadline(const struct exchange *ex) {
+    rt_time stall = rt_after(rt_now(), ex->snapshot->root->limits.body_timeout);
+    return deadline_holds(ex) ? rt_earlier(ex->call.deadline, stall) : stall;
+}
+
 static int receive_error(ssize_t rc, const struct exchange *ex) {
-    if (rc == -ETIMEDOUT && rt_now() >= ex->call.deadline)
+    if (rc == -ETIMEDOUT && deadline_holds(ex) && rt_now() >= ex->call.deadline)
         return -HTTP_E_DEADLINE_EXCEEDED;
     return rc == -ETIMEDOUT ? -HTTP_E_BODY_TIMEOUT : -HTTP_E_CLIENT_CLOSED;
 }
 
-/* Once the response has begun, the deadline is over and a body that still streams is governed by its stalls; once it is
- * complete, what is left of the body is read within the deadline that finish_body has set. */
-static rt_time body_deadline(const struct exchange *ex) {
-    rt_time stall = rt_after(rt_now(), ex->snapshot->root->limits.body_timeout);
-    return ex->sent == GW_SENT_HEAD ? stall : rt_earlier(ex->call.deadline, stall);
+/* A wait for the client is over, with so many bytes. The request's deadline has stood still meanwhile. */
+static bool too_slow(struct exchange *ex, rt_time from, size_t bytes) {
+    const struct cfg_limits *limits = &ex->snapshot->root->limits;
+    rt_time waited = rt_now() - from;
+    if (!deadline_holds(ex))
+        ex->call.deadline = rt_after(ex->call.deadline, waited);
+    return gw_pace_slow(&ex->receiving, waited, bytes, (uint64_t)limits->body_min_rate, limits->rate_window);
+}
+
+/* What a receive has given, judged. */
+static int received(struct exchange *ex, rt_time from, ssize_t n) {
+    bool slow = too_slow(ex, from, n > 0 ? (size_t)n : 0);
+    if (n <= 0)
+        return receive_error(n, ex);
+    return slow ? -HTTP_E_BODY_TIMEOUT : 0;
 }
 
 static int give(struct exchange *ex, struct b_slice piece, struct b_slice *out) {
     ex->body_in += piece.len;
     ex->continue_sent = true; /* it has not waited */
-    bool streams = !ex->body_done || ex->body_in > piece.len;
-    if (streams && !ex->deadline_told && ex->sent == GW_SENT_NOTHING)
-        ex->call.deadline = rt_after(rt_now(), ex->route->deadline); /* there is no total for bodies */
     if (ex->body_in > ex->route->max_body)
         return -HTTP_E_BODY_TOO_LARGE;
     *out = piece;
@@ -63,9 +82,11 @@ static int read_length(struct exchange *ex, struct b_slice *out) {
         int rc = invite(ex);
         if (rc)
             return rc;
+        rt_time from = rt_now();
         ssize_t n = rt_receive_lent(&c->stream, b_slice(NULL, 0), most, &piece, body_deadline(ex));
-        if (n <= 0)
-            return receive_error(n, ex);
+        rc = received(ex, from, n);
+        if (rc)
+            return rc;
     }
     ex->body_left -= piece.len;
     ex->body_done = ex->body_left == 0;
@@ -86,9 +107,11 @@ static int refill(struct exchange *ex) {
     int rc = invite(ex);
     if (rc)
         return rc;
+    rt_time from = rt_now();
     ssize_t n = rt_receive(&c->stream, c->in, c->in_cap, body_deadline(ex));
-    if (n <= 0)
-        return receive_error(n, ex);
+    rc = received(ex, from, n);
+    if (rc)
+        return rc;
     c->in_at = 0;
     c->in_len = (uint32_t)n;
     return 0;
@@ -147,7 +170,10 @@ static int wait_either(struct exchange *ex, struct rt_stream *other) {
     int rc = invite(ex);
     if (rc)
         return rc;
+    rt_time from = rt_now();
     rc = rt_wait_any(waits, 2, body_deadline(ex));
+    if (ex->sent == GW_SENT_NOTHING) /* later on it may be the origin that is waited for */
+        (void)too_slow(ex, from, 0); /* asked again when bytes have come */
     return rc < 0 ? receive_error(rc, ex) : waits[1].got != 0;
 }
 

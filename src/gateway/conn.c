@@ -252,7 +252,7 @@ void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer, un
         return;
     }
     struct gw_snapshot *s = gw_pin(l->gateway);
-    c->park_until = rt_after(rt_now(), s->root->limits.header_timeout);
+    c->park_until = c->head_deadline = rt_after(rt_now(), s->root->limits.header_timeout);
     gw_unpin(s);
     c->listener = l;
     c->peer = *peer;

@@ -45,7 +45,7 @@ struct gw_conn {
     uint32_t requests;     /* begun on it */
     char *in;              /* bytes received and not used yet; NULL mostly */
     struct b_slice head;   /* for the fiber that is being started: lent, or in `in` */
-    rt_time head_deadline; /* of a head that has begun; 0: none has */
+    rt_time head_deadline; /* of a head that has begun, or is the first one; 0: neither */
     rt_time head_begun;    /* when its first byte came, if not all at once; 0: no part of one has come */
     rt_time park_until;
 };

@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include "gateway/pace.h"
 #include "http/h1_chunked.h"
 #include "http/message.h"
 #include "net/address.h"
@@ -54,6 +55,7 @@ struct exchange {
     struct h1_chunked chunked;
     uint64_t body_left; /* of HTTP_BODY_LENGTH: bytes still to come */
     uint64_t body_in;   /* bytes given out by gw_read_body */
+    struct gw_pace receiving, sending;
     bool body_done;
     bool continue_sent; /* 100 Continue went out, or need not */
     bool deadline_told; /* by a trusted peer: a body that streams in does not move it */

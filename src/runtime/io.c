@@ -62,6 +62,10 @@ ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline)
     return sent;
 }
 
+size_t rt_unsent(struct rt_stream *s) {
+    return ops()->unsent(s);
+}
+
 int rt_wait_fd(int fd, int events, rt_time deadline) {
     return ops()->wait_fd(fd, events, deadline);
 }

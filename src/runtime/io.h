@@ -94,6 +94,8 @@ struct rt_io_ops {
      * iovecs are changed. A back end may take some bytes into memory of its own, to send them with those of other
      * streams when the worker's turn ends: what then goes wrong comes back from a later operation. */
     ssize_t (*send)(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline);
+    /* How much of bytes_out has not arrived at the peer's end. */
+    size_t (*unsent)(struct rt_stream *s);
     /* Waits until a descriptor of a library is ready: RT_READ|RT_WRITE that is, or an error. */
     int (*wait_fd)(int fd, int events, rt_time deadline);
     /* Waits until at least one of n streams is ready for what it wants: how many are. */
@@ -139,6 +141,7 @@ ssize_t rt_receive(struct rt_stream *s, void *buf, size_t len, rt_time deadline)
     __attribute__((warn_unused_result));
 ssize_t rt_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline)
     __attribute__((warn_unused_result));
+size_t rt_unsent(struct rt_stream *s);
 int rt_wait_fd(int fd, int events, rt_time deadline) __attribute__((warn_unused_result));
 int rt_wait_any(struct rt_wait *waits, int n, rt_time deadline) __attribute__((warn_unused_result));
 void rt_park_stream(struct rt_stream *s, struct rt_parked *p, rt_time deadline);

@@ -2,9 +2,11 @@
  * no timer call per request, and no read just to see EAGAIN where a short read says the same. */
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -250,6 +252,11 @@ static ssize_t epoll_send(struct rt_stream *s, struct iovec *iov, int count, rt_
     }
 }
 
+static size_t epoll_unsent(struct rt_stream *s) {
+    int bytes = 0;
+    return ioctl(s->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
 static int epoll_wait_fd(int fd, int want, rt_time deadline) {
     struct epoll_state *st = state();
     if (deadline == RT_NOWAIT)
@@ -291,6 +298,7 @@ static const struct rt_io_ops epoll_ops = {
     .receive = epoll_receive,
     .receive_lent = rt_ready_receive_lent,
     .send = epoll_send,
+    .unsent = epoll_unsent,
     .wait_fd = epoll_wait_fd,
     .wait_any = rt_ready_wait_any,
     .park = rt_ready_park,

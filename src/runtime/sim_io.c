@@ -254,6 +254,10 @@ static ssize_t sim_send(struct rt_stream *s, struct iovec *iov, int count, rt_ti
     }
 }
 
+static size_t sim_unsent(struct rt_stream *s) {
+    return rt_sim_peer(rt_sim_end_of(s->fd))->used;
+}
+
 static int sim_wait_fd(int fd, int events, rt_time deadline) {
     (void)fd;
     (void)events;
@@ -314,6 +318,7 @@ const struct rt_io_ops rt_sim_ops = {
     .receive = sim_receive,
     .receive_lent = rt_ready_receive_lent,
     .send = sim_send,
+    .unsent = sim_unsent,
     .wait_fd = sim_wait_fd,
     .wait_any = rt_ready_wait_any,
     .park = rt_ready_park,

@@ -13,7 +13,7 @@ int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc);
 
 /* Sends head and body. 0 when all has gone, or when the response has begun before that (x->request_whole tells); or
  * -(enum http_error). The deadline moves on with each piece of the body that comes. */
-int up_send_request(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
+int up_send_request(struct up_exchange *x, struct rt_call *call, struct http_request *req,
                     const struct up_client *client, rt_time *deadline) __attribute__((warn_unused_result));
 
 /* After an early response: sends on until there is something to read (0), or nothing more to be sent (0). The deadline

@@ -159,8 +159,20 @@ static int frame_next(struct up_exchange *x, const struct http_request *req, con
     return rc == 0 && req->body == HTTP_BODY_CHUNKED ? add_last(f, client) : rc;
 }
 
-/* The rest of the body, piece by piece. It is governed by the time between its pieces. */
-static int send_rest(struct up_exchange *x, const struct rt_call *call, const struct http_request *req,
+/* A piece may take the upstream's timeout; the deadline stands still while the origin takes it, as it does while the client
+ * brings it, unless it was told. */
+static int flush_piece(struct up_exchange *x, struct rt_call *call, const struct http_request *req,
+                       const struct up_client *client, struct framed *f, rt_time *deadline) {
+    rt_time from = rt_now(), until = rt_after(from, x->upstream->timeout);
+    int rc = flush(x, call, req, f, client->deadline_moves ? until : rt_earlier(call->deadline, until));
+    if (client->deadline_moves)
+        call->deadline = rt_after(call->deadline, rt_now() - from);
+    *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
+    return rc;
+}
+
+/* The rest of the body, piece by piece. */
+static int send_rest(struct up_exchange *x, struct rt_call *call, const struct http_request *req,
                      const struct up_client *client, rt_time *deadline) {
     struct framed f = {0};
     int rc = 0;
@@ -178,8 +190,7 @@ static int send_rest(struct up_exchange *x, const struct rt_call *call, const st
             return rc;
         if (answered(x, req))
             return hold(x, &f) == 0 ? 0 : up_fail(x, HTTP_E_OUT_OF_MEMORY, NULL);
-        *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
-        rc = flush(x, call, req, &f, *deadline);
+        rc = flush_piece(x, call, req, client, &f, deadline);
     }
     x->request_whole = rc == 0; /* else the connection is not used again (S22) */
     return rc < 0 ? rc : 0;
@@ -221,7 +232,7 @@ int up_send_on(struct up_exchange *x, rt_time deadline) {
 }
 
 /* The head with the first piece of the body in one write, then the rest. */
-__attribute__((noinline)) static int send_with_body(struct up_exchange *x, const struct rt_call *call,
+__attribute__((noinline)) static int send_with_body(struct up_exchange *x, struct rt_call *call,
                                                     const struct http_request *req,
                                                     const struct up_client *client, struct b_slice head,
                                                     rt_time *deadline) {
@@ -239,7 +250,7 @@ __attribute__((noinline)) static int send_with_body(struct up_exchange *x, const
     return 0;
 }
 
-int up_send_request(struct up_exchange *x, const struct rt_call *call, struct http_request *req,
+int up_send_request(struct up_exchange *x, struct rt_call *call, struct http_request *req,
                     const struct up_client *client, rt_time *deadline) {
     struct b_text head = b_text_fixed(rt_scratch_out(), RT_SCRATCH_BYTES);
     x->phase = "write";

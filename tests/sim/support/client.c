@@ -196,15 +196,18 @@ static void sender(void *arg) {
 
 /* --- what comes back --- */
 
-/* When the answer to a request must have begun at the latest. */
+/* When the answer to a request must have begun at the latest. The deadline stands still while a body comes, which may
+ * stall, and while an origin takes it, which may stall too. */
 static rt_time due(const struct batch *b, const struct ask *ask) {
     const struct weather *w = &world.weather;
     rt_time from = ask->began ? ask->began : b->over ? b->over : rt_now();
+    rt_time body =
+        ask->method == HTTP_METHOD_POST || ask->method == HTTP_METHOD_PUT ? w->stall + w->timeout : 0;
     if (from < b->free)
         from = b->free;
     if (from < ask->progress)
         from = ask->progress;
-    return rt_after(from, w->crowded ? PATIENCE : w->deadline + world_slack());
+    return rt_after(from, w->crowded ? PATIENCE : w->deadline + body + world_slack());
 }
 
 /* 0 with a head that lies at the front of t->in and is *n bytes long, or -1: the connection is over. */

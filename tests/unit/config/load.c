@@ -32,6 +32,10 @@ TEST(defaults) {
     CHECK_INT(r->limits.max_body, 1048576);
     CHECK_INT(r->limits.header_timeout, 10 * CFG_S);
     CHECK_INT(r->limits.body_timeout, 30 * CFG_S);
+    CHECK_INT(r->limits.body_min_rate, 500);
+    CHECK_INT(r->limits.send_timeout, 30 * CFG_S);
+    CHECK_INT(r->limits.send_min_rate, 500);
+    CHECK_INT(r->limits.rate_window, 10 * CFG_S);
     CHECK_INT(r->limits.idle_timeout, 60 * CFG_S);
     CHECK_INT(r->limits.max_connections, 10000);
     CHECK_INT(r->limits.max_requests_per_connection, 1000);
