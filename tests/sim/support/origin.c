@@ -210,8 +210,8 @@ static bool serve_tunnel(struct origin *o, struct deed *d) {
     enum talk_result got = talk_read_body(o->talk, &in);
     if (got == TALK_SILENT)
         sim_broken("the tunnel of request %u is left open", d->id);
-    /* the weather in which a tunnel is ended for its silence, or for haste */
-    bool cut = w->slow_origins || w->slow_clients || w->bad_clients || w->hurried_drain;
+    /* the weather in which a tunnel is ended for its silence, or for haste; one that never began for its client ends, too */
+    bool cut = !d->ask->switched || w->slow_origins || w->slow_clients || w->bad_clients || w->hurried_drain;
     if (got == TALK_WHOLE && !cut && in.size != talk_body_size(d->id, false))
         sim_broken("the tunnel of request %u brings %zu bytes", d->id, in.size);
     if (got == TALK_WHOLE)
