@@ -6,6 +6,7 @@
 #include "base/number.h"
 #include "gateway/conn.h"
 #include "gateway/tunnel.h"
+#include "runtime/io.h"
 #include "runtime/offload.h"
 #include "telemetry/http_metrics.h"
 
@@ -107,7 +108,7 @@ static void collect_tunnel_bytes(struct tel_samples *out, void *arg) {
 }
 
 static void collect_backend(struct tel_samples *out, void *arg) {
-    struct b_slice name = B_LIT("epoll"); /* the only one yet */
+    struct b_slice name = b_slice_cstr(rt_worker(0)->backend->name);
     (void)arg;
     tel_sample(out, &name, 1);
 }

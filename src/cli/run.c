@@ -11,6 +11,7 @@
 #include "net/limits.h"
 #include "net/listener.h"
 #include "runtime/cpus.h"
+#include "runtime/io.h"
 #include "runtime/offload.h"
 #include "runtime/signals.h"
 #include "telemetry/http_metrics.h"
@@ -89,6 +90,22 @@ static int read_settings(const struct gw_options *source, struct settings *out) 
     return rc;
 }
 
+/* What `io: auto` means. */
+#define AUTO_IO CFG_IO_EPOLL
+
+static const struct rt_backend *choose_backend(enum cfg_io io) {
+    const char *why = "";
+    int error = 0;
+    if ((io == CFG_IO_AUTO ? AUTO_IO : io) != CFG_IO_URING)
+        return &rt_epoll;
+    const struct rt_backend *uring = rt_uring_backend(&why, &error);
+    if (uring)
+        return uring;
+    B_LOG(B_WARN, "cli", "io_uring cannot be used: %s%s%s; falling back to epoll", why, error ? ": " : "",
+          error ? strerror(-error) : "");
+    return &rt_epoll;
+}
+
 static void stalled(unsigned worker, const char *what, rt_time held) {
     B_LOG(B_WARN, "runtime", "worker %u was held for over %lld ms by: %s", worker, (long long)(held / RT_MS),
           what);
@@ -98,15 +115,14 @@ static int run_with_log(const struct gw_options *source, const struct settings *
     static struct gateway gateway; /* large */
     struct tel_ring *ring;
     struct cli_serving serving = {.gateway = &gateway, .options = source, .demo = demo};
-    const struct rt_config config = {.workers = settings->workers, .watchdog = true};
+    struct rt_config config = {.workers = settings->workers, .watchdog = true, .fallback = &rt_epoll};
     int rc = open_metrics(&gateway, settings->workers);
     if (rc == 0)
         rc = open_log(settings->workers, &ring);
     if (rc < 0)
         return failed("the log and the metrics cannot be set up", rc);
     cfg_errors_init(&serving.errors);
-    if (settings->io == CFG_IO_URING)
-        B_LOG(B_WARN, "cli", "io_uring is not built yet; epoll it is");
+    config.backend = choose_backend(settings->io);
     rt_set_stall_hook(stalled);
     rc = rt_run(&config, cli_serve, &serving);
     rt_offload_stop();

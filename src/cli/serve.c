@@ -11,6 +11,7 @@
 #include "gateway/overload.h"
 #include "middleware/access_log.h"
 #include "net/listener.h"
+#include "runtime/io.h"
 #include "runtime/signals.h"
 #include "runtime/sync.h"
 
@@ -46,8 +47,8 @@ static void announce(struct gateway *g) {
     write_listeners(&text, g, false);
     b_text_lit(&text, ", admin on ");
     write_listeners(&text, g, true);
-    B_LOG(B_INFO, "cli", "weir " WEIR_VERSION " serves on %.*s (epoll, %u worker%s)",
-          B_FMT(b_text_slice(&text)), rt_worker_count(), rt_worker_count() == 1 ? "" : "s");
+    B_LOG(B_INFO, "cli", "weir " WEIR_VERSION " serves on %.*s (%s, %u worker%s)", B_FMT(b_text_slice(&text)),
+          rt_self()->backend->name, rt_worker_count(), rt_worker_count() == 1 ? "" : "s");
 }
 
 static void warn_unused(void) {

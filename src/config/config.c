@@ -54,7 +54,9 @@ static const struct cfg_option root_options[] = {
      CFG_AT(struct cfg_root, io),
      .default_text = "auto",
      .choices = io_choices,
-     .help = "how the kernel is asked: epoll, io_uring, or what works best here"},
+     .help =
+         "how the kernel is asked: epoll, io_uring (epoll where that cannot be used), or auto, which is epoll "
+         "for now"},
     {.name = "balance_workers",
      .type = CFG_BOOL,
      CFG_AT(struct cfg_root, balance_workers),

@@ -1,5 +1,5 @@
-/* Input and output: operations on weir's own streams, each with a deadline, implemented by a back end (epoll, the
- * simulator, later io_uring). The interface is stated in operations, not in readiness, so that a completion back end
+/* Input and output: operations on weir's own streams, each with a deadline, implemented by a back end (epoll, io_uring,
+ * the simulator). The interface is stated in operations, not in readiness, so that a completion back end
  * fits under it: an operation returns only when the back end holds none of its memory. */
 #ifndef RUNTIME_IO_H
 #define RUNTIME_IO_H
@@ -38,6 +38,7 @@ struct rt_stream {
     struct rt_fiber *reader, *writer;
     struct rt_fiber *owner; /* see rt_own */
     struct rt_parked *parked;
+    void *state; /* the back end's */
     uint64_t bytes_in, bytes_out;
 };
 
@@ -114,6 +115,8 @@ struct rt_backend {
         sockets; /* a stream's handle is a socket that only the stream's operations read and write: see pipe.h */
     /* Sets up one worker's part, before its thread runs. 0 or negative errno. */
     int (*open)(struct rt_worker *w);
+    /* On the worker's own thread, when its loop is over; may be NULL. */
+    void (*leave)(struct rt_worker *w);
     /* After all workers have left their loops. */
     void (*close)(struct rt_worker *w);
     /* Handles what has happened, waiting until `until` at the longest (RT_NOWAIT: not at all), and sets w->now and
@@ -130,6 +133,8 @@ struct rt_backend {
 };
 
 extern const struct rt_backend rt_epoll;
+/* io_uring, once it has been tried: NULL when it cannot be used, with the reason (literal) and negative errno or 0. */
+const struct rt_backend *rt_uring_backend(const char **why, int *error);
 
 /* The operations, on the current worker's back end. */
 int rt_attach(struct rt_stream *s, int fd, bool listener) __attribute__((warn_unused_result));

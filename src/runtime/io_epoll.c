@@ -68,19 +68,6 @@ static void interrupt_worker(struct rt_worker *w) {
     (void)n; /* EAGAIN: it is awake already; the edge was raised by the first one */
 }
 
-static void stream_event(struct rt_stream *s, uint32_t events) {
-    unsigned flags = 0;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        flags |= RT_STREAM_READABLE;
-    if (events & EPOLLRDHUP)
-        flags |= RT_STREAM_HUP;
-    if (events & (EPOLLHUP | EPOLLERR))
-        flags |= RT_STREAM_HUP | RT_STREAM_ERROR | RT_STREAM_WRITABLE;
-    if (events & EPOLLOUT)
-        flags |= RT_STREAM_WRITABLE;
-    rt_ready_event(s, flags);
-}
-
 static void fd_event(struct fd_wait *f, uint32_t events) {
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         f->got |= RT_READ;
@@ -114,7 +101,7 @@ static void turn(struct rt_worker *w, rt_time until) {
         if (p & FD_TAG)
             fd_event((struct fd_wait *)(p & ~FD_TAG), e->events);
         else if (p)
-            stream_event((struct rt_stream *)p, e->events);
+            rt_ready_polled((struct rt_stream *)p, e->events);
     }
     st->count = 0;
 }

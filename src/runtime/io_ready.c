@@ -1,6 +1,7 @@
 #include "runtime/io_ready.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "runtime/worker.h"
@@ -21,6 +22,19 @@ void rt_ready_event(struct rt_stream *s, unsigned flags) {
         rt_wake(s->writer, 0);
     if (s->parked && s->parked->waiting && (s->flags & RT_STREAM_READABLE))
         unpark(s->parked, 0); /* last: the stream may be gone after it */
+}
+
+void rt_ready_polled(struct rt_stream *s, unsigned events) {
+    unsigned flags = 0;
+    if (events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR))
+        flags |= RT_STREAM_READABLE;
+    if (events & POLLRDHUP)
+        flags |= RT_STREAM_HUP;
+    if (events & (POLLHUP | POLLERR))
+        flags |= RT_STREAM_HUP | RT_STREAM_ERROR | RT_STREAM_WRITABLE;
+    if (events & POLLOUT)
+        flags |= RT_STREAM_WRITABLE;
+    rt_ready_event(s, flags);
 }
 
 int rt_ready_read(struct rt_stream *s, rt_time deadline) {

@@ -7,6 +7,8 @@
 
 /* Something has happened (READABLE, WRITABLE, HUP, ERROR): keeps it, and wakes or unparks whoever waits for it. */
 void rt_ready_event(struct rt_stream *s, unsigned flags);
+/* The same, told in the bits of poll(2), which are those of epoll. */
+void rt_ready_polled(struct rt_stream *s, unsigned events);
 /* Waits as the stream's reader or writer until an event may have set the flag: 0, -EAGAIN (RT_NOWAIT), -ETIMEDOUT,
  * -ECANCELED. */
 int rt_ready_read(struct rt_stream *s, rt_time deadline) __attribute__((warn_unused_result));

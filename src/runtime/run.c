@@ -1,7 +1,9 @@
 /* A run: its workers and their threads, from start to stop. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "runtime/cpus.h"
 #include "runtime/fiber_internal.h"
 #include "runtime/io.h"
@@ -59,6 +61,8 @@ static void loop(struct rt_worker *w, struct process *p) {
         }
         take_turn(w);
     }
+    if (w->backend->leave)
+        w->backend->leave(w);
     atomic_store(&w->asleep, true); /* for the watchdog; who posts now may interrupt for nothing */
 }
 
@@ -173,6 +177,14 @@ int rt_run(const struct rt_config *config, void (*fn)(void *), void *arg) {
     p->arg = arg;
     process = p;
     int rc = create_workers(p);
+    if (rc < 0 && c.fallback) { /* memory that may be locked, or descriptors, were enough for one try only */
+        B_LOG(B_WARN, "runtime", "%s cannot be set up on %u workers: %s; falling back to %s", c.backend->name,
+              p->count, strerror(-rc), c.fallback->name);
+        free_workers(p);
+        p->created = 0;
+        c.backend = c.fallback;
+        rc = create_workers(p);
+    }
     if (rc == 0) {
         rt_set_workers(p->list, p->count, c.max_fibers);
         rt_set_self(p->list[0]);

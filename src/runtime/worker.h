@@ -72,8 +72,10 @@ struct rt_worker {
 struct rt_config {
     unsigned workers;                 /* 1 .. RT_WORKERS_MAX; 0: rt_cpu_count() */
     const struct rt_backend *backend; /* NULL: epoll */
-    uint32_t max_fibers;              /* of the process; 0: what the kernel's map count allows */
-    uint64_t seed;                    /* of the workers' generators; 0: drawn from the kernel */
+    /* Taken when a worker cannot be set up on the one above; NULL: rt_run fails then. */
+    const struct rt_backend *fallback;
+    uint32_t max_fibers; /* of the process; 0: what the kernel's map count allows */
+    uint64_t seed;       /* of the workers' generators; 0: drawn from the kernel */
     bool watchdog;
 };
 

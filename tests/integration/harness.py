@@ -14,6 +14,7 @@ from origin import Origin, echo
 from wire import LIMIT, Conn, Truncated, wait_until
 
 WEIR_BIN = os.path.abspath(os.environ.get("WEIR_BIN", "build/weir"))
+IO = os.environ.get("WEIR_TEST_IO", "")  # a value of the config's `io`: the back end that all tests run on
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "LeakSanitizer", "runtime error", "ThreadSanitizer")
 STOP_LIMIT = 90  # seconds: a drain may take 30 of them
 
@@ -147,6 +148,8 @@ class Weir(Process):
         config = yaml.safe_load(config) if isinstance(config, str) else dict(config)
         filled = {"version": 1, "listen": [{"addr": f"127.0.0.1:{self.port}"}],
                   "admin": {"addr": f"127.0.0.1:{self.admin_port}"}, "log": {"level": "info", "format": "json"}}
+        if IO:
+            filled["io"] = IO
         filled.update(config)
         with open(self.config_file, "w", encoding="utf-8") as f:
             yaml.dump(filled, f, Dumper=PlainDumper, sort_keys=False)

@@ -7,6 +7,7 @@ from harness import free_port, proxy
 from origin import echo, reply
 from test_hostile_clients import head
 from test_upstream_faults import problem
+from wire import LIMIT
 
 HINTS = (b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Gone\r\nX-Gone: 1\r\n"
          b"Keep-Alive: timeout=5\r\nLink: </b.js>; rel=preload\r\n\r\n")
@@ -138,13 +139,16 @@ def test_S23_a_stale_connection_is_no_reason_to_fail(lab):
     def on_head(_request, peer):
         if peer is origin.peers[0]:
             peer.reset()
+            reset.set()
             return True
         return False
+    reset = threading.Event()
     origin.on_head = on_head
     with weir.connect() as conn:
         conn.send(head("Content-Length: 5", "Expect: 100-continue", start="PUT / HTTP/1.1"))
         assert conn.line("before 100") == b"HTTP/1.1 100 Continue"
         assert conn.fields() == []
+        assert reset.wait(LIMIT)
         conn.send(b"hello")
         response = conn.response()
         assert response.interim == [] and response.json()["length"] == 5

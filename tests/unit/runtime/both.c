@@ -1,4 +1,5 @@
-/* Runs one test on the epoll back end, over TCP and over unix sockets, and on the simulator with many seeds. */
+/* Runs one test on the epoll back end and on io_uring, over TCP and over unix sockets, and on the simulator with many
+ * seeds. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <stdio.h>
@@ -30,7 +31,11 @@ bool on_sim(void) {
 }
 
 bool on_unix(void) {
-    return here == UNIX;
+    return here == UNIX || here == URING_UNIX;
+}
+
+bool on_uring(void) {
+    return here != SIM && strcmp(rt_self()->backend->name, "uring") == 0;
 }
 
 uint64_t draw(uint64_t n) {
@@ -64,22 +69,24 @@ void run_both(enum where where, unsigned workers, void (*fn)(void *)) {
         run_seeds(workers, fn);
         return;
     }
-    CHECK(where != UNIX || mkdtemp(folder) != NULL);
+    if ((where == URING || where == URING_UNIX) && !test_on_uring())
+        return;
+    CHECK(!on_unix() || mkdtemp(folder) != NULL);
     int before = open_descriptors();
     run_on(workers, fn, NULL);
     CHECK_INT(open_descriptors(), before);
-    for (; where == UNIX && next_address; next_address--) {
+    for (; on_unix() && next_address; next_address--) {
         char path[64];
         (void)snprintf(path, sizeof path, "%s/%d", folder, next_address - 1);
         (void)unlink(path);
     }
-    if (where == UNIX)
+    if (on_unix())
         CHECK_INT(rmdir(folder), 0);
 }
 
 void listen_anywhere(struct rt_sockaddr *at, int *fd) {
     memset(at, 0, sizeof *at);
-    if (here == UNIX) {
+    if (on_unix()) {
         at->len = sizeof at->u.un;
         at->u.un.sun_family = AF_UNIX;
         (void)snprintf(at->u.un.sun_path, sizeof at->u.un.sun_path, "%s/%d", folder, next_address++);
@@ -90,7 +97,7 @@ void listen_anywhere(struct rt_sockaddr *at, int *fd) {
         at->u.in.sin_port = htons(here == SIM ? (uint16_t)(1000 + next_address++ % 1000) : 0);
     }
     EXPECT_INT(rt_listen(at, 4096, fd), 0);
-    if (here == TCP)
+    if (here == TCP || here == URING)
         EXPECT_INT(getsockname(*fd, &at->u.any, &at->len), 0);
 }
 

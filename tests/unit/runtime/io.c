@@ -123,6 +123,12 @@ IO_TEST(closing_with_bytes_unread_is_a_reset, 1) {
     EXPECT_INT(rt_send(&a, &v, 1, in(LONG)), 1);
     EXPECT_INT(rt_sleep_until(in(100 * RT_MS)), 0); /* the byte has come by then */
     EXPECT_INT(rt_end(&b, RT_END_CLOSE), 0);
+    if (on_uring() &&
+        on_unix()) { /* the byte had been received, and a unix socket cannot be reset otherwise */
+        EXPECT_INT(rt_receive(&a, &(char){0}, 1, in(LONG)), 0);
+        EXPECT_INT(rt_end(&a, RT_END_CLOSE), 0);
+        return;
+    }
     expect_broken(&a);
 }
 

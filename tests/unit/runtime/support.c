@@ -8,8 +8,22 @@
 
 #include "base/sanitize.h"
 
+static const struct rt_backend *backend;
+
+bool test_on_uring(void) {
+    const char *why;
+    int error;
+    backend = rt_uring_backend(&why, &error);
+    if (!backend)
+        printf("io_uring is not tested here: %s: %s\n", why, strerror(-error));
+    return backend != NULL;
+}
+
 void run_on(unsigned workers, void (*fn)(void *), void *arg) {
-    struct rt_config config = {.workers = workers};
+    const char *io = getenv("WEIR_TEST_IO");
+    struct rt_config config = {.workers = workers, .backend = backend};
+    if (!backend && io && strcmp(io, "uring") == 0 && test_on_uring())
+        config.backend = backend;
     CHECK_INT(rt_run(&config, fn, arg), 0);
     CHECK_UINT(rt_fiber_count(), 0);
 }

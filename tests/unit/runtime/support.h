@@ -14,8 +14,12 @@
 #define LONG (30 * RT_S)
 #define SHORT (5 * RT_MS)
 
-/* Runs fn as the main fiber on `workers` epoll workers. */
+/* Runs fn as the main fiber on `workers` workers: of the epoll back end, or after test_on_uring (or with
+ * WEIR_TEST_IO=uring in the environment) of io_uring. */
 void run_on(unsigned workers, void (*fn)(void *), void *arg);
+
+/* False, with a note, where io_uring cannot be used. */
+bool test_on_uring(void);
 
 /* Runs fn in a child process; true when that died of a signal (under a sanitizer, which catches signals: of anything). */
 bool dies(void (*fn)(void));
@@ -43,7 +47,7 @@ static inline rt_time in(rt_time span) {
 #define EXPECT_UINT(got, want) ((void)expect_told(test_check_uint(__FILE__, __LINE__, #got, (got), (want))))
 bool expect_told(bool ok);
 
-enum where { TCP, UNIX, SIM };
+enum where { TCP, UNIX, URING, URING_UNIX, SIM };
 void run_both(enum where where, unsigned workers, void (*fn)(void *));
 /* A listener, and the address to connect to. */
 void listen_anywhere(struct rt_sockaddr *at, int *fd);
@@ -51,6 +55,7 @@ void listen_anywhere(struct rt_sockaddr *at, int *fd);
 void make_pair(struct rt_stream *a, struct rt_stream *b);
 bool on_sim(void);
 bool on_unix(void);
+bool on_uring(void);
 /* 0 .. n-1, by the worker's generator. */
 uint64_t draw(uint64_t n);
 
@@ -67,22 +72,29 @@ void send_random(void *transfer);
 /* Receives up to the end. */
 void receive_all(struct transfer *t);
 
-/* Defines a test that runs on all: IO_TEST(name, workers) { body }, and its three lines in the table. */
-#define IO_TEST(name, workers)         \
-    static void name(void *arg);       \
-    static void name##_tcp(void) {     \
-        run_both(TCP, workers, name);  \
-    }                                  \
-    static void name##_unix(void) {    \
-        run_both(UNIX, workers, name); \
-    }                                  \
-    static void name##_sim(void) {     \
-        run_both(SIM, workers, name);  \
-    }                                  \
+/* Defines a test that runs on all: IO_TEST(name, workers) { body }, and its lines in the table. */
+#define IO_TEST(name, workers)               \
+    static void name(void *arg);             \
+    static void name##_tcp(void) {           \
+        run_both(TCP, workers, name);        \
+    }                                        \
+    static void name##_unix(void) {          \
+        run_both(UNIX, workers, name);       \
+    }                                        \
+    static void name##_uring(void) {         \
+        run_both(URING, workers, name);      \
+    }                                        \
+    static void name##_uring_unix(void) {    \
+        run_both(URING_UNIX, workers, name); \
+    }                                        \
+    static void name##_sim(void) {           \
+        run_both(SIM, workers, name);        \
+    }                                        \
     static void name(__attribute__((unused)) void *arg)
-#define IO_CASES(name)                                          \
-    {#name "_tcp", name##_tcp}, {#name "_unix", name##_unix}, { \
-#name "_sim", name##_sim                                \
+#define IO_CASES(name)                                                                        \
+    {#name "_tcp", name##_tcp}, {#name "_unix", name##_unix}, {#name "_uring", name##_uring}, \
+        {#name "_uring_unix", name##_uring_unix}, {                                           \
+#name "_sim", name##_sim                                                              \
     }
 
 #endif

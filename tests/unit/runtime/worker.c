@@ -291,6 +291,29 @@ TEST(threads_start_with_signals_blocked) {
     CHECK(!pthread_equal(seen, pthread_self()));
 }
 
+/* --- a back end that cannot be set up on every worker --- */
+
+static int open_the_first(struct rt_worker *w) {
+    return w->index == 0 ? rt_epoll.open(w) : -ENOMEM;
+}
+
+static void note_backend(void *arg) {
+    *(const struct rt_backend **)arg = rt_self()->backend;
+}
+
+TEST(a_back_end_that_cannot_be_set_up_gives_way) {
+    struct rt_backend poor = rt_epoll;
+    const struct rt_backend *used = NULL;
+    struct rt_config config = {.workers = 2, .backend = &poor};
+    poor.name = "a poor back end";
+    poor.open = open_the_first;
+    CHECK_INT(rt_run(&config, note_backend, &used), -ENOMEM);
+    CHECK(used == NULL);
+    config.fallback = &rt_epoll;
+    CHECK_INT(rt_run(&config, note_backend, &used), 0);
+    CHECK(used == &rt_epoll);
+}
+
 const struct test_case worker_tests[] = {
     {"messages_come_in_their_senders_order", messages_come_in_their_senders_order},
     {"nothing_posted_is_lost_at_the_end", nothing_posted_is_lost_at_the_end},
@@ -304,5 +327,6 @@ const struct test_case worker_tests[] = {
     {"signals_come_as_events", signals_come_as_events},
     {"the_watchdog_names_what_holds_a_loop", the_watchdog_names_what_holds_a_loop},
     {"threads_start_with_signals_blocked", threads_start_with_signals_blocked},
+    {"a_back_end_that_cannot_be_set_up_gives_way", a_back_end_that_cannot_be_set_up_gives_way},
     {0},
 };
