@@ -256,10 +256,16 @@ def test_U05_an_http_1_0_client_sees_it_too(lab):
     b"\0" * 300, b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", b"HTTP/1.1 200 OK\r\n: empty\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", b"HTTP/1.1 200 OK\r\nX : a\r\n\r\n",
                                     b"HTTP/1.1 200 OK\r\nX: a\r\n fold\r\n\r\n",
+    b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", b"HTTP/1.1 200 OK\r\nX: a\rContent-Length: 0\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0", b"HTTP/1.1 200 OK\r\n X: a\r\n\r\n",
+    b"HTTP/1.1 200 O\x7fK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: \x01\r\n\r\n", b"HTTP/1.1 200 OK\r\nX\x80: a\r\n\r\n",
+    b"HTTP/1.1 +20 OK\r\n\r\n", b"HTTP/1.1 2 0 OK\r\n\r\n", b"ICY 200 OK\r\n\r\n", b"HTTP/1.1\t200 OK\r\n\r\n",
 ], ids=repr)
-def test_garbage(lab, answer):
-    weir = lab.weir(proxy(lab.origin(lambda request, peer: answer + b"\r\n\r\n")))
+def test_S27_garbage(lab, answer):
+    origin = lab.origin(lambda request, peer: answer + b"\r\n\r\n")
+    weir = lab.weir(proxy(origin))
     problem(weir.get(), 502, "upstream_bad_response", "bad_status_line")
+    wait_until(lambda: origin.open == 0, "the connection is dropped")
 
 
 def test_a_head_without_end(lab):
