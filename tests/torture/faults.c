@@ -51,7 +51,9 @@
     X(mprotect, int, (void *p, size_t n, int a), (p, n, a))                                            \
     X(read, ssize_t, (int fd, void *p, size_t n), (fd, p, n))                                          \
     X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n))                                   \
-    X(writev, ssize_t, (int fd, const struct iovec *v, int n), (fd, v, n))
+    X(writev, ssize_t, (int fd, const struct iovec *v, int n), (fd, v, n))                             \
+    X(pipe2, int, (int fd[2], int f), (fd, f))                                                         \
+    X(splice, ssize_t, (int in, off_t *i, int out, off_t *o, size_t n, unsigned f), (in, i, out, o, n, f))
 
 #define OTHERS(X) X(socket) X(mmap) X(open) X(pthread_create)
 

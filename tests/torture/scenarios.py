@@ -9,7 +9,7 @@ import time
 from origin import reply, reply_chunked
 from wire import Malformed, Truncated
 
-BIG = 1 << 20
+BIG = 3 << 20  # beyond what is passed on by copies
 SCENES = []
 
 

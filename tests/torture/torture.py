@@ -59,6 +59,8 @@ PAIRS = {
     "write": "EINTR ENOSPC EPIPE",
     "writev": "EINTR ENOSPC EPIPE",
     "pthread_create": "EAGAIN",
+    "pipe2": "EMFILE ENFILE",
+    "splice": "ECONNRESET EPIPE EINTR ENOMEM EINVAL",
 }
 IN_A_ROW = 5  # calls that fail one after the other, for some positions
 POSITIONS = 25  # of each call: the first so many, and for allocations all
