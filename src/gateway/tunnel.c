@@ -14,6 +14,7 @@ struct way {
     bool finished; /* no more will come */
     bool told;     /* and the other side knows */
     rt_time moved; /* when the last bytes were taken */
+    uint64_t bytes;
 };
 
 struct gw_tunnel {
@@ -28,6 +29,7 @@ struct gw_tunnel {
     rt_time idle, stall;   /* spans */
     bool parking, stirred; /* a stream was ready while it was being parked */
     bool expired;
+    struct gw_tunnel_end *ends;
 };
 
 static struct rt_stream *stream_of(struct gw_tunnel *t, enum side side) {
@@ -56,6 +58,10 @@ static void end(struct gw_tunnel *t, int why) {
         rt_end(&t->origin->stream, RT_END_RESET);
     up_pool_close(t->origin);
     gw_conn_close(t->client, quiet ? RT_END_CLOSE : RT_END_RESET);
+    for (struct gw_tunnel_end *e; (e = t->ends);) {
+        t->ends = e->next;
+        e->fn(e, t->ways[CLIENT].bytes, t->ways[ORIGIN].bytes);
+    }
     b_free(t);
     up_put(u);
 }
@@ -86,6 +92,7 @@ static void count(struct gw_tunnel *t, enum side from, size_t n) {
     struct gw_worker *w = gw_worker();
     b_counter_add(from == CLIENT ? &w->tunnel_in : &w->tunnel_out, n);
     t->ways[from].moved = rt_now();
+    t->ways[from].bytes += n;
 }
 
 /* Gives bytes to the other side as far as it takes them: how many, or negative errno. */
@@ -276,6 +283,11 @@ int gw_tunnel_open(struct exchange *ex, struct up_exchange *x, struct b_slice pr
     ex->tunnel = t;
     ex->close = true;
     return 0;
+}
+
+void gw_tunnel_at_end(struct gw_tunnel *t, struct gw_tunnel_end *e) {
+    e->next = t->ends;
+    t->ends = e;
 }
 
 /* --- all of them --- */

@@ -18,6 +18,13 @@ void gw_tunnel_run(struct gw_tunnel *t);
 /* Ends all of this worker's, idle or not; from a fiber. gateway->cut is set, so that none goes idle unseen. */
 void gw_tunnels_end(void *unused);
 
+/* Something that is done when the tunnel ends, in a fiber; it gives its own memory back. Bytes from the client, and to it. */
+struct gw_tunnel_end {
+    void (*fn)(struct gw_tunnel_end *self, uint64_t in, uint64_t out);
+    struct gw_tunnel_end *next;
+};
+void gw_tunnel_at_end(struct gw_tunnel *t, struct gw_tunnel_end *e);
+
 /* Of a worker; for the metrics. */
 struct gw_tunnel_figures {
     uint64_t open, in, out; /* bytes from clients, to clients */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "gateway/gateway.h"
+#include "gateway/tunnel.h"
 #include "telemetry/access_log.h"
 #include "telemetry/process.h"
 
@@ -167,6 +168,39 @@ static struct b_slice host_of(struct b_slice authority) {
     return n && authority.ptr[n - 1] == ':' ? b_slice(authority.ptr, n - 1) : authority;
 }
 
+/* A tunnel's line is written at its end, with what it has carried. */
+struct tunnel_line {
+    struct gw_tunnel_end end;
+    struct tel_ring *ring;
+    struct tel_access *line;
+    rt_time began;
+};
+
+static void write_tunnel(struct gw_tunnel_end *end, uint64_t in, uint64_t out) {
+    struct tunnel_line *l = B_CONTAINER(end, struct tunnel_line, end);
+    l->line->duration_ns = (uint64_t)(rt_clock() - l->began);
+    l->line->bytes_in = in;
+    l->line->bytes_out = out;
+    (void)tel_access_log(l->ring, l->line);
+    b_free(l->line);
+    b_free(l);
+}
+
+static bool write_at_end(struct exchange *ex, const struct access_log *log, const struct tel_access *line) {
+    struct tunnel_line *l = b_alloc(B_TAG_TELEMETRY, sizeof *l);
+    struct tel_access *kept = l ? tel_access_keep(line) : NULL;
+    if (!kept) {
+        b_free(l);
+        return false; /* better now than never */
+    }
+    *l = (struct tunnel_line){.end = {.fn = write_tunnel},
+                              .ring = log->ring,
+                              .line = kept,
+                              .began = ex->started};
+    gw_tunnel_at_end(ex->tunnel, &l->end);
+    return true;
+}
+
 /* Not in the frame of `run`, which lies on the fiber's stack while the request is served. */
 static __attribute__((noinline)) void write_line(struct exchange *ex, const struct access_log *log,
                                                  struct b_slice agent, struct b_slice referer) {
@@ -200,6 +234,8 @@ static __attribute__((noinline)) void write_line(struct exchange *ex, const stru
         if (!answered)
             line.status = info->status;
     }
+    if (ex->tunnel && write_at_end(ex, log, &line))
+        return;
     (void)tel_access_log(log->ring, &line); /* a line that is dropped is counted by the ring */
 }
 

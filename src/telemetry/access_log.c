@@ -65,6 +65,36 @@ static void format(struct b_text *line, const void *arg) {
     tel_access_write(line, arg);
 }
 
+/* The strings of a line lie side by side. */
+#define FIRST_STRING offsetof(struct tel_access, client)
+#define STRINGS ((sizeof(struct tel_access) - FIRST_STRING) / sizeof(struct b_slice))
+_Static_assert(offsetof(struct tel_access, missing) == FIRST_STRING + (STRINGS - 1) * sizeof(struct b_slice),
+               "strings are the last members");
+
+struct tel_access *tel_access_keep(const struct tel_access *a) {
+    struct b_slice from[STRINGS];
+    size_t size = 0;
+    memcpy(from, (const char *)a + FIRST_STRING, sizeof from);
+    for (size_t i = 0; i < STRINGS; i++) {
+        if (from[i].len > TEL_ACCESS_FIELD_MAX)
+            from[i].len = TEL_ACCESS_FIELD_MAX + 1; /* it will still be seen to be cut */
+        size += from[i].len;
+    }
+    struct tel_access *copy = b_alloc(B_TAG_TELEMETRY, sizeof *copy + size);
+    if (!copy)
+        return NULL;
+    *copy = *a;
+    char *at = (char *)(copy + 1);
+    for (size_t i = 0; i < STRINGS; i++) {
+        if (from[i].len)
+            memcpy(at, from[i].ptr, from[i].len);
+        from[i].ptr = at;
+        at += from[i].len;
+    }
+    memcpy((char *)copy + FIRST_STRING, from, sizeof from);
+    return copy;
+}
+
 bool tel_access_log(struct tel_ring *ring, const struct tel_access *a) {
     return tel_ring_put_with(ring, TEL_ACCESS_LINE_MAX, format, a);
 }

@@ -41,6 +41,10 @@ struct tel_access {
 /* Appends the line with its newline. At most TEL_ACCESS_LINE_MAX bytes. Errors are the text's. */
 void tel_access_write(struct b_text *out, const struct tel_access *a);
 
+/* A copy that needs nothing of the original, in one block, for a request whose line comes later; to be given back with
+ * b_free. NULL when memory is short. */
+struct tel_access *tel_access_keep(const struct tel_access *a);
+
 /* Formats in the producer's own buffer and puts the line on the ring. False: dropped, counted. Any thread. */
 bool tel_access_log(struct tel_ring *ring, const struct tel_access *a);
 

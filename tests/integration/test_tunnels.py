@@ -1,6 +1,7 @@
 """Upgrades: WebSocket and other protocols behind a 101, and what must not happen on the way there (S24)."""
 import base64
 import hashlib
+import json
 import os
 import random
 import socket
@@ -426,6 +427,28 @@ def test_a_drain_lets_tunnels_go_on_and_a_stop_ends_them(lab):
     for conn in conns:
         conn.assert_closed()
     assert weir.wait() == 0
+
+
+def test_the_access_log_has_a_tunnel_at_its_end(lab):
+    """With its bytes and its whole time, once."""
+    path = lab.path("access.log")
+    weir = lab.weir({**upgrading(lab.origin(switched(b"welcome"))), "use": ["request_id", "log"],
+                     "middleware": {"log": {"access_log": {"path": path}}}})
+    with opened(weir, b"x") as conn:
+        assert conn.exactly(8) == b"welcomex"
+        time.sleep(0.3)
+        conn.send(b"y" * 1000)
+        assert conn.exactly(1000) == b"y" * 1000
+        assert weir.reload().status == 200
+    weir.wait_metric(0, "weir_tunnels")
+
+    def lines():
+        with open(path, encoding="utf-8") as f:
+            return f.read().splitlines()
+    (line,) = [json.loads(text) for text in wait_until(lines, "the line is there")]
+    assert line["http.response.status_code"] == 101 and line["url.path"] == "/" and line["upstream"] == "origin"
+    assert line["http.request.body.size"] == 1001 and line["http.response.body.size"] == 1008
+    assert line["duration"] >= 0.3 and line["endpoint"] == lab.origins[0].url and line["request_id"]
 
 
 def test_plain_requests_beside_tunnels(lab):
