@@ -322,11 +322,12 @@ def connections():
             yield f"Max-Forwards {value!r}, {method.decode()} {target.decode()}", message(
                 b"%b %b HTTP/1.1" % (method, target), b"Max-Forwards: " + value)
     yield "S23 Expect twice", message(b"POST /c HTTP/1.1", *[b"Expect: 100-continue"] * 2, b"Content-Length: 5", body=b"hello")
-    upgrades = [b"websocket", b"h2c", b"TLS/1.0", b"HTTP/2.0", b"", b"websocket, h2c", b"Websocket", b"a b", b"a\0", b"foo/1"]
-    for upgrade, asked, (fields, body), minor in itertools.product(upgrades, (b"Upgrade", b"upgrade, HTTP2-Settings", b"close", None),
-                                                                   bodies, (1, 0)):
-        yield f"S24 Upgrade {upgrade!r}, Connection {asked!r}, {fields}, 1.{minor}", message(
-            b"GET /c HTTP/1.%d" % minor, b"Upgrade: " + upgrade, *([b"Connection: " + asked] if asked is not None else []),
+    upgrades = [b"websocket", b"h2c", b"TLS/1.0", b"HTTP/2.0", b"", b"websocket, h2c", b"Websocket", b"a b", b"a\0", b"foo/1",
+                b"foo, websocket", b"websocket/13", b"websocket,", b"\"websocket\"", b"websocket\twebsocket"]
+    options = (b"Upgrade", b"upgrade, HTTP2-Settings", b"close", b"close, upgrade", b"upgrades", None)
+    for target, upgrade, asked, (fields, body), minor in itertools.product((b"/c", b"/ws/c"), upgrades, options, bodies, (1, 0)):
+        yield f"S24 {target.decode()} Upgrade {upgrade!r}, Connection {asked!r}, {fields}, 1.{minor}", message(
+            b"GET %b HTTP/1.%d" % (target, minor), b"Upgrade: " + upgrade, *([b"Connection: " + asked] if asked is not None else []),
             b"HTTP2-Settings: AAMAAABkAAQAAP__", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: AAAA", *fields,
             body=body) + inner(0)
 

@@ -21,6 +21,7 @@ limits: {{max_body: "{max_body}B", header_timeout: 120s, body_timeout: 120s, idl
 upstreams: {{origin: {{endpoints: ["http://127.0.0.1:{origin}"], timeout: 120s}}}}
 routes:
   - {{match: {{path: /probe}}, respond: {{body: ok}}}}
+  - {{match: {{path: "/ws/*"}}, deadline: 120s, proxy: {{upstream: origin, upgrade: [websocket]}}}}
   - {{match: {{path: "/*"}}, deadline: 120s, proxy: {{upstream: origin}}}}
   - {{match: {{path: "/*", methods: [TRACE]}}, deadline: 120s, proxy: {{upstream: origin}}}}
 """

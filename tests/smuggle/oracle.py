@@ -6,7 +6,7 @@ no row of the table takes away."""
 import re
 from dataclasses import dataclass, field
 
-MAX_BODY = 64 * 1024  # run.py writes it into weir's config
+MAX_BODY = 64 * 1024  # gate.py writes it into weir's config
 MAX_HEAD = 16 * 1024
 MAX_FIELDS = 100
 MAX_TARGET = 8 * 1024
@@ -44,6 +44,7 @@ class Arrival:
     body: bytes
     fields: tuple  # those named x-t...
     expects: bool = False
+    upgrade: bool = False  # to websocket, and the connection ends behind it (S24)
     own: frozenset = ORIGINS  # another status: weir answers by itself, and the origin gets nothing
 
 
@@ -342,7 +343,14 @@ class Head:
         self.arrival = Arrival(self.method, target, host, b"",
                                tuple((n, v.strip(b" \t")) for n, v in self.fields
                                      if n.startswith(b"x-t") and n not in self.nominated),
-                               bool(self.values(b"expect")), self.own)
+                               bool(self.values(b"expect")), self.upgrades(target), self.own)
+        self.keep_alive = self.keep_alive and not self.arrival.upgrade
+
+    def upgrades(self, target):
+        """gate.py has weir allow websocket below /ws/."""
+        asked = [item.strip(b" \t").lower() for value in self.values(b"upgrade") for item in value.split(b",")]
+        return target.startswith(b"/ws/") and self.minor == 1 and b"upgrade" in self.nominated and b"websocket" in asked and \
+            not self.chunked and not self.length
 
     def repeated(self, sure, status):
         for name in SINGLE | SINGLE_PERHAPS:

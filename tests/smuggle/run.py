@@ -131,8 +131,8 @@ def unlike(records, verdict):
 def differs(record, arrival):
     if record is None or not record.whole:
         return f"the origin never got {arrival}"
-    if (record.method, record.target, record.body, record.fields) != \
-            (arrival.method, arrival.target, arrival.body, arrival.fields):
+    if (record.method, record.target, record.body, record.fields, record.upgrade) != \
+            (arrival.method, arrival.target, arrival.body, arrival.fields, arrival.upgrade):
         return f"the origin got {record}, not {arrival}"
     if arrival.host and record.host.lower() != arrival.host:
         return f"the origin got Host {record.host!r}, not {arrival.host!r}"
@@ -189,11 +189,11 @@ def play(phase, binary, runs, report, pieces=False):
     return kept
 
 
-def play_answers(binary, number, report):
+def play_answers(binary, number, cut_all, report):
     """The other direction: answers of the origin."""
     begin = time.monotonic()
     before = report.passed, report.failed
-    all_answers = answers.all_answers()
+    all_answers = answers.all_answers(cut_all)
     recorder = origin.Origin(all_answers)
     weir = gate.Gate(binary, recorder.port, workers=2)
     try:
@@ -219,7 +219,7 @@ def play_answers(binary, number, report):
         recorder.stop()
     if complaint:
         report.bad("answers", complaint)
-    print(f"answers: {report.passed - before[0]} passed, {report.failed - before[1]} failed, "
+    print(f"answers{', all in pieces' if cut_all else ''}: {report.passed - before[0]} passed, {report.failed - before[1]} failed, "
           f"{dict(sorted(statuses.items()))}, {time.monotonic() - begin:.1f} s")
     sys.stdout.flush()
 
@@ -283,7 +283,9 @@ def main():
     if wanted("peers"):
         peers.play(kept, report)
     if wanted("answers") and args.case is None:
-        play_answers(args.weir, args.answer, report)
+        play_answers(args.weir, args.answer, False, report)
+        if args.splits >= 1000:
+            play_answers(args.weir, args.answer, True, report)
     print(f"smuggle: {report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 

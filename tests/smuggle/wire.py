@@ -42,6 +42,7 @@ class Wire:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.data = b""
         self.ended = False
+        self.reset = False
 
     def send(self, data):
         try:
@@ -59,6 +60,7 @@ class Wire:
             raise Malformed(f"nothing came for {LIMIT} s") from None
         except OSError:
             data = b""
+            self.reset = True
         self.ended = not data
         self.data += data
         return bool(data)
@@ -112,6 +114,7 @@ class Wire:
             while self.more():
                 pass
             answer.body = self.take(len(self.data))
+            answer.whole = not self.reset
 
     def chunks(self, answer):
         while True:
