@@ -64,6 +64,7 @@ struct gw_worker {
         uint16_t window; /* number of looks */
     } giving;
     struct http_field req_fields[GW_FIELDS_MAX], res_fields[GW_FIELDS_MAX];
+    struct b_slice pieces[GW_PIECES];    /* of a body that is passed on */
     struct iovec iov[3 * GW_PIECES + 3]; /* of a piece: chunk size, bytes, line end; and head, last chunk */
     struct b_counter connections, tunnels_open;
     struct b_counter given;                 /* connections that others got from here */

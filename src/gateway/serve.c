@@ -15,10 +15,10 @@ static void begin(struct exchange *ex, struct gw_conn *c);
 static __attribute__((noinline)) int read_head(struct exchange *ex, struct b_slice head);
 static __attribute__((noinline)) int find_route(struct exchange *ex);
 static void refuse(struct exchange *ex, enum http_error why);
-static void finish_body(struct exchange *ex);
-static void record(struct exchange *ex);
+static __attribute__((noinline)) void finish_body(struct exchange *ex);
+static __attribute__((noinline)) void record(struct exchange *ex);
 static void end(struct exchange *ex);
-static bool next_head(struct gw_conn *c, struct b_slice *head);
+static __attribute__((noinline)) bool next_head(struct gw_conn *c, struct b_slice *head);
 
 /* One request: read its head, find its route, run the pipeline, record. False when the connection is over, or has become
  * a tunnel. */

@@ -260,7 +260,7 @@ static int take_trailers(struct exchange *ex, struct up_exchange *x, struct hd_t
 }
 
 /* What is left of a large body, passed on inside the kernel; 0 also when that is not possible (any more). */
-static int relay_inside(struct exchange *ex, struct up_exchange *x, rt_time stall) {
+static __attribute__((noinline)) int relay_inside(struct exchange *ex, struct up_exchange *x, rt_time stall) {
     struct rt_pipe *pipe = NULL;
     int rc = 0;
     while (rc == 0 && up_body_is_large(x) && (pipe || (pipe = rt_pipe_take()))) {
@@ -272,10 +272,10 @@ static int relay_inside(struct exchange *ex, struct up_exchange *x, rt_time stal
     return rc;
 }
 
-/* Not inlined: its pieces would lie on the fiber's stack while the response is waited for. */
+/* Not inlined: its locals would lie on the fiber's stack while the response is waited for. */
 static __attribute__((noinline)) int relay(struct exchange *ex, struct up_exchange *x,
                                            struct hd_trailers *trailers) {
-    struct b_slice pieces[UP_PIECES];
+    struct b_slice *pieces = gw_worker()->pieces;
     rt_time stall = ex->snapshot->root->limits.body_timeout; /* the upstream's timeout ends with the head */
     ex->res = x->res;
     bool trailing = trailers && trailers->wanted && x->res.body == HTTP_BODY_CHUNKED;

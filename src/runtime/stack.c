@@ -27,7 +27,7 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13: a guard that costs no mapping of its own */
 #endif
-#define COLOURS 8   /* see map_new */
+#define COLOURS 4   /* see map_new */
 #define SAMPLE 1024 /* one stack in so many is measured when it comes back */
 #define KEEP 16     /* stacks a quiet worker keeps */
 

@@ -89,8 +89,10 @@ static int take_first(struct up_exchange *x, struct rt_call *call, const struct 
     return x->first.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
 }
 
-int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u, struct http_request *req,
-             const struct up_client *client, struct http_field *fields, unsigned cap) {
+/* Not inlined: its locals would lie under the relaying of the response. */
+__attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
+                                       struct http_request *req, const struct up_client *client,
+                                       struct http_field *fields, unsigned cap) {
     uint64_t tried = 0, sent;
     bool fresh = false;
     *x = (struct up_exchange){
