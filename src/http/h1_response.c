@@ -74,10 +74,19 @@ static enum http_error decide_body(const struct h1_block *b, enum http_method me
     return HTTP_OK;
 }
 
+/* P08: a client would go to either, and a filter see the other one. */
+static bool locations_differ(const struct h1_block *b) {
+    struct http_fields fs = h1_block_fields(b, b->count);
+    const struct http_field *first = http_fields_find(&fs, HTTP_FIELD_LOCATION), *f = first;
+    while ((f = http_fields_next(&fs, HTTP_FIELD_LOCATION, f)))
+        if (!b_slice_eq(http_field_value(f), http_field_value(first)))
+            return true;
+    return false;
+}
+
 static enum http_error decide(const struct h1_block *b, enum http_method method, struct http_response *r) {
     struct h1_connection connection;
-    /* P08: a browser would go to either, and a filter see the other one */
-    if (b->twice & HTTP_ID_BIT(HTTP_FIELD_LOCATION))
+    if (b->twice & HTTP_ID_BIT(HTTP_FIELD_LOCATION) && locations_differ(b))
         return HTTP_E_DUPLICATE_FIELD;
     enum http_error error = decide_body(b, method, r);
     if (!error)

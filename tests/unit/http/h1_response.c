@@ -78,6 +78,8 @@ TEST(body_kinds) {
         {HTTP_METHOD_GET, H("304 Not Modified\r\nContent-Length: 9"), HTTP_BODY_NONE, 9, true},
         {HTTP_METHOD_GET, H("204 No Content"), HTTP_BODY_NONE, HTTP_LENGTH_UNKNOWN, true},
         {HTTP_METHOD_GET, H("204 No Content\r\nContent-Length: 0"), HTTP_BODY_NONE, 0, true},
+        {HTTP_METHOD_GET, H("302 Found\r\nLocation: /a\r\nContent-Length: 0\r\nlocation: /a"),
+         HTTP_BODY_LENGTH, 0, true},
         {HTTP_METHOD_GET, H("205 Reset Content\r\nContent-Length: 0"), HTTP_BODY_LENGTH, 0, true},
         {HTTP_METHOD_GET, H("205 Reset Content\r\nTransfer-Encoding: chunked"), HTTP_BODY_NONE,
          HTTP_LENGTH_UNKNOWN, false},
