@@ -55,18 +55,26 @@
     X(pipe2, int, (int fd[2], int f), (fd, f))                                                         \
     X(splice, ssize_t, (int in, off_t *i, int out, off_t *o, size_t n, unsigned f), (in, i, out, o, n, f))
 
+/* Of liburing, which give the negative errno itself. */
+#define RING_CALLS(X)                                                                                    \
+    X(io_uring_queue_init_params, int, (unsigned n, void *ring, void *p), (n, ring, p))                  \
+    X(io_uring_register_buf_ring, int, (void *ring, void *reg, unsigned f), (ring, reg, f))              \
+    X(io_uring_register_ring_fd, int, (void *ring), (ring))                                              \
+    X(io_uring_submit_and_wait_timeout, int, (void *ring, void **cqe, unsigned n, void *ts, void *mask), \
+      (ring, cqe, n, ts, mask))
+
 #define OTHERS(X) X(socket) X(mmap) X(open) X(pthread_create)
 
 enum call {
 #define NUMBER(name, ...) CALL_##name,
-    CALLS(NUMBER) OTHERS(NUMBER)
+    CALLS(NUMBER) RING_CALLS(NUMBER) OTHERS(NUMBER)
 #undef NUMBER
         CALL_COUNT
 };
 
 static const char *const names[] = {
 #define NAME(name, ...) #name,
-    CALLS(NAME) OTHERS(NAME)
+    CALLS(NAME) RING_CALLS(NAME) OTHERS(NAME)
 #undef NAME
 };
 
@@ -160,6 +168,16 @@ static void made(enum call c, int fd) {
         return r;                                  \
     }
 CALLS(WRAP)
+
+#define WRAP_RING(name, result, parameters, arguments)             \
+    result name parameters;                                        \
+    result name parameters {                                       \
+        static result(*real) parameters;                           \
+        if (!real)                                                 \
+            real = next(#name);                                    \
+        return strikes(CALL_##name, -1) ? -error : real arguments; \
+    }
+RING_CALLS(WRAP_RING)
 
 int socket(int domain, int type, int protocol) {
     static int (*real)(int, int, int);

@@ -1,6 +1,6 @@
 """Fails every n-th allocation, or every n-th system call, of weir, in each of the scenes of scenarios.py.
 
-    torture.py alloc  [--shallow N] [--seed S] [--seconds T] [-j J] [SCENE ...]
+    torture.py alloc  [--shallow N] [--seed S] [--seconds T] [--io IO] [-j J] [SCENE ...]
     torture.py calls  ...
     torture.py strace ...        a sample on a binary without sanitizers, by strace -e inject
     torture.py alloc get --only 123            one case again, as the report of a failure says it
@@ -59,6 +59,10 @@ PAIRS = {
     "write": "EINTR ENOSPC EPIPE",
     "writev": "EINTR ENOSPC EPIPE",
     "pthread_create": "EAGAIN",
+    "io_uring_queue_init_params": "EPERM ENOSYS ENOMEM EMFILE",
+    "io_uring_register_buf_ring": "ENOMEM EINVAL",
+    "io_uring_register_ring_fd": "ENOMEM",
+    "io_uring_submit_and_wait_timeout": "EINTR EAGAIN EBUSY",
     "pipe2": "EMFILE ENFILE",
     "splice": "ECONNRESET EPIPE EINTR ENOMEM EINVAL",
 }
@@ -75,10 +79,11 @@ class Failure(Exception):
     """What a case has shown."""
 
 
-def config(origins, nobody):
+def config(origins, nobody, io):
     up = {"connect_timeout": "2s", "timeout": "5s"}
     return {
         "workers": 2,
+        "io": io,
         "use": ["request_id", "access_log"],
         "middleware": {"access_log": {"access_log": {"path": "ACCESS_LOG"}}},
         "upstreams": {
@@ -111,14 +116,14 @@ def preloaded():
 class Case:
     """One start of weir. `fault` is None, or what of it fails."""
 
-    def __init__(self, mode, scene, fault):
-        self.mode, self.scene, self.fault = mode, scene, fault
+    def __init__(self, mode, io, scene, fault):
+        self.mode, self.io, self.scene, self.fault = mode, io, scene, fault
         self.stderr = self.trace = ""
         self.started = True
         self.whole = False  # went to its end
 
     def __str__(self):
-        return f"{self.mode} {self.scene.__name__} --only {self.fault}"
+        return f"{self.mode} --io {self.io} {self.scene.__name__} --only {self.fault}"
 
     def environment(self):
         env = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:strict_string_checks=1:verify_asan_link_order=0"}
@@ -132,7 +137,7 @@ class Case:
     def run(self, origins):
         with tempfile.TemporaryDirectory(prefix="weir-torture-") as directory:
             weir = Weir(directory, "weir", {})
-            given = config(origins, free_port())
+            given = config(origins, free_port(), self.io)
             given["middleware"]["access_log"]["access_log"]["path"] = os.path.join(directory, "access.log")
             weir.given = given
             weir.write(given)
@@ -240,7 +245,7 @@ class Torture:
         self.until = time.monotonic() + (options.seconds or 1e9)
 
     def run(self, mode, scene, fault):
-        case = Case(mode, scene, fault)
+        case = Case(mode, self.options.io, scene, fault)
         if time.monotonic() > self.until or self.failed >= 20:
             return None
         why = None
@@ -305,7 +310,7 @@ class Torture:
             list(pool.map(lambda c: self.run(self.options.mode, *c), cases))
         for origin in self.origins:
             origin.stop()
-        print(f"torture_{self.options.mode}: {self.passed} passed, {self.failed} failed; of {len(cases)} cases, seed "
+        print(f"torture_{self.options.mode} ({self.options.io}): {self.passed} passed, {self.failed} failed; of {len(cases)} cases, seed "
               f"{self.options.seed}; {self.injected} faults happened, {self.not_started} kept weir from starting")
         if not self.injected:
             print("FAIL no fault happened")
@@ -320,8 +325,9 @@ def main():
     p.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     p.add_argument("--seconds", type=float, help="no case begins after that")
     p.add_argument("--only", help="this fault alone, as a failure names it")
+    p.add_argument("--io", choices=["epoll", "uring"], default="epoll", help="the back end")
     p.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
-    options = p.parse_args()
+    options = p.parse_intermixed_args()
     if not os.access(WEIR_BIN, os.X_OK):
         sys.exit(f"there is no program {WEIR_BIN}: build it, or set WEIR_BIN")
     if options.mode == "strace" and not shutil.which("strace"):
