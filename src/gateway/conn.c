@@ -277,10 +277,22 @@ bool gw_conn_send_to(struct gw_conn *c, unsigned worker) {
     return true;
 }
 
-void gw_conns_close_idle(const struct gw_listener *of) {
+/* Closes idle ones until this fiber has had its share; true when there may be more. */
+static bool close_some(const struct gw_listener *of) {
     B_LIST_EACH(n, &gw_worker()->conns) {
         struct gw_conn *c = B_CONTAINER(n, struct gw_conn, link);
-        if (!c->busy && (of ? c->listener == of : !c->listener->admin))
-            gw_conn_close(c, RT_END_CLOSE);
+        if (c->busy || (of ? c->listener != of : c->listener->admin))
+            continue;
+        gw_conn_close(c, RT_END_CLOSE);
+        if (rt_share_used())
+            return true;
     }
+    return false;
+}
+
+void gw_conns_close_idle(const struct gw_listener *of) {
+    rt_cancel_off(); /* a yield that is refused would begin no new share */
+    while (close_some(of))
+        (void)rt_yield_due();
+    rt_cancel_on();
 }

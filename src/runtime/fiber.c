@@ -63,9 +63,10 @@ int rt_yield(void) {
 
 int rt_yield_due(void) {
     struct rt_worker *w = rt_self();
-    if (w->share_left > 0)
+    if (!rt_share_used())
         return 0;
     b_counter_add(&w->stats.yields, 1);
+    w->share_used = true;
     return rt_yield();
 }
 

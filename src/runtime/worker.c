@@ -277,10 +277,11 @@ void rt_worker_step(struct rt_worker *w) {
     rt_wheel_advance(&w->wheel, w->now);
     rt_mailbox_read(w);
     /* those that are ready now, and some of those that they wake, for a chain of wake-ups should not cost a look at
-     * the sockets each; but who yields wants that look */
+     * the sockets each; but who yields wants that look, and at once after a whole share */
     uint32_t ready = w->ready_count;
-    w->yielded = false;
-    for (uint32_t n = 0; w->ready_count && (n < ready || (n < RUNS_PER_TURN && !w->yielded)); n++)
+    w->yielded = w->share_used = false;
+    for (uint32_t n = 0;
+         w->ready_count && !w->share_used && (n < ready || (n < RUNS_PER_TURN && !w->yielded)); n++)
         run_fiber(w, next_ready(w));
 }
 

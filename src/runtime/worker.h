@@ -45,6 +45,7 @@ struct rt_worker {
     bool seeded_order; /* the simulator: the next fiber is drawn, not taken in order */
     bool stopping;
     bool yielded;           /* a fiber has yielded in this turn */
+    bool share_used;        /* and one because it had had its share */
     int64_t share_left;     /* of what the running fiber may do before it lets others run: see rt_charge */
     void (*big_fn)(void *); /* what a fiber asked the loop to run on its stack */
     void *big_arg;
@@ -118,6 +119,9 @@ struct b_chunk_source *rt_chunks(void);
 int rt_yield_due(void);
 static inline void rt_charge(int64_t bytes) {
     rt_self()->share_left -= bytes;
+}
+static inline bool rt_share_used(void) {
+    return rt_self()->share_left <= 0;
 }
 
 /* Gives back what this worker keeps for later use: free stacks and chunks. On its own thread. */

@@ -102,6 +102,27 @@ IO_TEST(cancelling_reaches_a_fiber_that_never_waits, 1) {
     EXPECT_INT(rt_end(&b, RT_END_CLOSE), 0);
 }
 
+enum { SHARES = 20, EATERS = 4 };
+
+static void use_shares(void *arg) {
+    (void)arg;
+    for (int i = 0; i < SHARES; i++) {
+        rt_charge(RT_SHARE);
+        EXPECT_INT(rt_yield_due(), 0);
+    }
+}
+
+/* However many fibers are busy, events are not kept waiting for all of them. */
+IO_TEST(after_each_share_the_loop_looks_at_its_sockets, 1) {
+    struct rt_scope s;
+    uint64_t before = b_counter_get(&rt_self()->stats.turns);
+    rt_scope_init(&s);
+    for (int i = 0; i < EATERS; i++)
+        spawn_in(&s, use_shares, NULL);
+    join(&s);
+    EXPECT(b_counter_get(&rt_self()->stats.turns) - before >= SHARES * EATERS);
+}
+
 /* --- load --- */
 
 static _Atomic bool released, spinning;
@@ -148,6 +169,7 @@ const struct test_case load_tests[] = {
     IO_CASES(a_fiber_whose_stream_is_ready_lets_others_run),
     IO_CASES(what_does_not_wait_does_not_yield),
     IO_CASES(cancelling_reaches_a_fiber_that_never_waits),
+    IO_CASES(after_each_share_the_loop_looks_at_its_sockets),
     {"a_worker_that_is_held_is_busy_and_one_that_sleeps_is_not",
      a_worker_that_is_held_is_busy_and_one_that_sleeps_is_not},
     {0},
