@@ -14,6 +14,7 @@ import oracle
 CONFIG = """\
 version: 1
 workers: {workers}
+io: {io}
 listen: [{{addr: "127.0.0.1:{port}"}}]
 admin: {{addr: "127.0.0.1:{admin}"}}
 log: {{level: error}}
@@ -42,12 +43,14 @@ def free_port():
 
 
 class Gate:
+    io = "auto"
+
     def __init__(self, binary, origin_port, workers):
         self.directory = tempfile.TemporaryDirectory(prefix="weir-smuggle-")
         self.port, self.admin = free_port(), free_port()
         path = os.path.join(self.directory.name, "weir.yaml")
         with open(path, "w", encoding="utf-8") as f:
-            f.write(CONFIG.format(workers=workers, port=self.port, admin=self.admin, origin=origin_port,
+            f.write(CONFIG.format(workers=workers, io=self.io, port=self.port, admin=self.admin, origin=origin_port,
                                   max_body=oracle.MAX_BODY))
         self.output = os.path.join(self.directory.name, "output")
         env = dict(os.environ)
