@@ -173,7 +173,8 @@ static bool send_order(struct talk *t, const struct order *o) {
         return use_tunnel(t, o);
     if (o->expect)
         await_invitation(o);
-    struct talk_sending s = {.id = o->id, .chunked = o->chunked, .bytes = o->bytes, .pause = o->pause};
+    struct talk_sending s = {
+        .id = o->id, .chunked = o->chunked, .bytes = o->bytes, .pause = o->pause, .paused = &o->ask->paused};
     if (o->body && !talk_send_body(t, &s))
         return false;
     if (o->bad_chunk)
@@ -233,7 +234,10 @@ static int receive_head(struct batch *b, unsigned id, struct http_response *r, s
             talk_use(t, (size_t)*n);
             continue;
         }
-        ssize_t got = talk_fill(t, due(b, ask));
+        rt_time until = due(b, ask);
+        if (world.weather.slow_clients) /* it may pause meanwhile */
+            until = rt_earlier(until, rt_after(rt_now(), world.weather.stall / 4));
+        ssize_t got = talk_fill(t, until);
         if (got == -ETIMEDOUT && due(b, ask) > rt_now())
             continue;
         if (got == -ETIMEDOUT)

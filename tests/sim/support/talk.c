@@ -85,8 +85,13 @@ bool talk_send_body(struct talk *t, const struct talk_sending *s) {
             return false;
         if (!talk_send(t, t->out, part) || (s->chunked && !talk_send_text(t, H1_CHUNK_TAIL)))
             return false;
-        if (s->pause && sim_draw(20) == 0)
+        if (s->pause && sim_draw(20) == 0) {
+            if (s->paused)
+                *s->paused = rt_now();
             sim_pause(s->pause);
+            if (s->paused)
+                *s->paused = 0;
+        }
     }
     return true;
 }

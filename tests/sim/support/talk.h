@@ -35,8 +35,9 @@ size_t talk_body_size(unsigned id, bool answer);
 struct talk_sending {
     unsigned id;
     bool answer, chunked;
-    size_t bytes;  /* of them so many */
-    rt_time pause; /* between pieces now and then, up to this */
+    size_t bytes;    /* of them so many */
+    rt_time pause;   /* between pieces now and then, up to this */
+    rt_time *paused; /* NULL, or since when it pauses; 0: it does not */
 };
 /* Without the last chunk. */
 bool talk_send_body(struct talk *t, const struct talk_sending *s);

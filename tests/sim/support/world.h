@@ -48,6 +48,7 @@ struct ask {
     uint16_t status;  /* of its origin's last answer */
     rt_time began;    /* when its first byte went out; 0: not yet */
     rt_time progress; /* when an origin got bytes of its body: each piece begins the deadline anew */
+    rt_time paused;   /* since when its client sends nothing of its body; 0: it does */
 };
 
 struct world {
