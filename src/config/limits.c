@@ -98,10 +98,14 @@ static const struct cfg_option options[] = {
     {.name = "max_connections",
      .type = CFG_INT,
      CFG_AT(struct cfg_limits, max_connections),
-     .default_text = "10000",
+     .default_text = "auto",
+     .word = "auto",
+     .word_value = 0,
      .min = 1,
      .max = 10000000,
-     .help = "open client connections of the whole process"},
+     .help =
+         "open client connections of the whole process, at most 64 less than it may open files; auto: 10000, or half "
+         "of those where that is less"},
     {.name = "max_requests_per_connection",
      .type = CFG_INT,
      CFG_AT(struct cfg_limits, max_requests_per_connection),

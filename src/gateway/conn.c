@@ -203,6 +203,23 @@ static void settle(struct gw_conn *c) {
     c->park_until = rt_after(rt_now(), idle);
 }
 
+/* A connection that goes without having asked: its first request, or the rest of one, may be on its way (U11). Of the first
+ * one nothing has come yet: it gets a moment. */
+#define LAST_CALL RT_S
+
+/* True when it has been closed. */
+static bool close_unless_it_asks(struct gw_conn *c) {
+    if (!c->head_deadline) {
+        gw_conn_close(c, RT_END_CLOSE);
+        return true;
+    }
+    if (c->in_len > c->in_at || c->last_call)
+        return false;
+    c->last_call = true;
+    park_until(c, rt_earlier(c->park_until, rt_after(rt_now(), LAST_CALL)));
+    return false;
+}
+
 void gw_conn_park(struct gw_conn *c) {
     settle(c);
     c->busy = false;
@@ -223,10 +240,12 @@ static void arrive(struct gw_conn *c, int fd) {
     b_list_push_back(&gw_worker()->conns, &c->link);
     b_counter_add(&gw_worker()->connections, 1);
     c->parked = (struct rt_parked){.fn = readable};
-    if (leaving(c))
+    if (atomic_load(&c->listener->gateway->cut))
         gw_conn_close(c, RT_END_CLOSE);
     else if (c->in_len > c->in_at) /* perhaps a whole head */
         head_grew(c, 0, b_slice(c->in + c->in_at, c->in_len - c->in_at));
+    else if (leaving(c))
+        (void)close_unless_it_asks(c);
     else
         park_until(c, c->park_until);
 }
@@ -283,8 +302,7 @@ static bool close_some(const struct gw_listener *of) {
         struct gw_conn *c = B_CONTAINER(n, struct gw_conn, link);
         if (c->busy || (of ? c->listener != of : c->listener->admin))
             continue;
-        gw_conn_close(c, RT_END_CLOSE);
-        if (rt_share_used())
+        if (close_unless_it_asks(c) && rt_share_used())
             return true;
     }
     return false;

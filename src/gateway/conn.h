@@ -38,6 +38,7 @@ struct gw_conn {
     struct gw_listener *listener;
     struct net_peer peer;
     bool busy;              /* a fiber serves it */
+    bool last_call;         /* it is to go, unless its first request comes soon */
     bool reset;             /* it ends with a reset: what went out is not whole */
     uint16_t window;        /* in which it was served last: gw_giving.window */
     uint32_t in_len, in_at; /* unread bytes are in[in_at .. in_len) */
@@ -90,8 +91,8 @@ bool gw_conn_send_to(struct gw_conn *c, unsigned worker);
 void gw_conn_close(struct gw_conn *c, enum rt_end how);
 /* Parks an idle connection, or one whose head is not whole; on the loop or from its fiber, which then ends. */
 void gw_conn_park(struct gw_conn *c);
-/* Closes the idle connections of this worker: those of one listener, or (NULL) all but the admin's. From a fiber; others
- * run in between. */
+/* Closes the idle connections of this worker: those of one listener, or (NULL) all but the admin's. A new one has a second
+ * for its first request. From a fiber; others run in between. */
 void gw_conns_close_idle(const struct gw_listener *of);
 
 /* What heads on this connection are held to. */
@@ -106,6 +107,8 @@ static inline struct http_limits gw_head_limits(const struct gw_conn *c, const s
 /* Opens a listener that is not accepting yet. NULL with *rc. */
 struct gw_listener *gw_listener_new(struct gateway *g, const struct cfg_addr *conf, int backlog, bool admin,
                                     int *rc);
+/* limits.max_connections, as far as the limit on descriptors allows. */
+uint64_t gw_most_connections(const struct cfg_limits *limits);
 void gw_listener_put(struct gw_listener *l);
 /* Starts accepting on all workers; stops, closes the socket and the idle connections, and gives its reference back.
  * From a fiber. */

@@ -162,6 +162,16 @@ static void stop_unwanted(struct gateway *g) {
 
 /* --- swapping --- */
 
+static void warn_of_descriptors(const struct cfg_root *root) {
+    const struct cfg_limits *limits = &root->limits;
+    uint64_t most = gw_most_connections(limits);
+    if (limits->max_connections && (uint64_t)limits->max_connections > most)
+        B_LOG(
+            B_WARN, "gateway",
+            "limits.max_connections is %lld, but the limit on open files allows %llu; raise it (LimitNOFILE)",
+            (long long)limits->max_connections, (unsigned long long)most);
+}
+
 static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *errors) {
     struct b_list fresh;
     b_list_init(&fresh);
@@ -170,6 +180,7 @@ static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *err
         close_fresh(&fresh);
         return rc;
     }
+    warn_of_descriptors(s->root);
     publish(g, s);
     set_switches(&g->listeners, s->root);
     set_switches(&fresh, s->root);
@@ -286,6 +297,15 @@ static void close_idle(void *arg) {
     gw_conns_close_idle(NULL);
 }
 
+static void close_parked(void *arg) {
+    (void)arg;
+    B_LIST_EACH(n, &gw_worker()->conns) {
+        struct gw_conn *c = B_CONTAINER(n, struct gw_conn, link);
+        if (!c->busy)
+            gw_conn_close(c, RT_END_CLOSE);
+    }
+}
+
 void gw_drain(struct gateway *g, rt_time deadline) {
     atomic_store(&g->draining, true); /* readyz says so from now on */
     end_reloads(g);
@@ -315,7 +335,8 @@ void gw_quiet(struct gateway *g) {
     B_LIST_EACH(n, &g->listeners)
         gw_listener_stop(B_CONTAINER(n, struct gw_listener, link));
     atomic_store(&g->cut, true);
-    int rc = rt_on_all_workers("end tunnels", gw_tunnels_end, NULL);
+    int rc = rt_on_all_workers("close connections", close_parked, NULL);
+    rc = rt_on_all_workers("end tunnels", gw_tunnels_end, NULL);
     up_registry_close(g->upstreams);
     rc = rt_on_all_workers("close dns", close_dns, NULL);
     (void)rc; /* it only gives memory back */

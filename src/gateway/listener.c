@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "gateway/balance.h"
 #include "gateway/overload.h"
+#include "net/limits.h"
 #include "net/listener.h"
 
 int gw_sockaddr(const struct cfg_addr *conf, struct rt_sockaddr *out) {
@@ -54,9 +55,20 @@ void gw_listener_put(struct gw_listener *l) {
 
 static uint64_t most_connections(struct gateway *g) {
     struct gw_snapshot *s = gw_pin(g);
-    uint64_t most = (uint64_t)s->root->limits.max_connections;
+    uint64_t most = gw_most_connections(&s->root->limits);
     gw_unpin(s);
     return most;
+}
+
+#define AUTO_CONNECTIONS 10000
+
+/* A proxied request takes two descriptors, so that the default leaves one for each client's upstream (R15). */
+uint64_t gw_most_connections(const struct cfg_limits *limits) {
+    uint64_t all = net_descriptor_limit(), most = all > 2 * NET_RESERVED ? all - NET_RESERVED : all / 2;
+    uint64_t asked = limits->max_connections ? (uint64_t)limits->max_connections : AUTO_CONNECTIONS;
+    if (!limits->max_connections)
+        most /= 2;
+    return asked < most ? asked : most;
 }
 
 static bool room(struct gw_listener *l) {
@@ -80,10 +92,33 @@ static int wait_for_room(void) {
     return rt_sleep_until(rt_after(rt_now(), 20 * RT_MS));
 }
 
+/* A connection that has been accepted and counted. */
+static void take(struct gw_listener *l, int fd, const struct rt_sockaddr *from) {
+    struct net_peer peer;
+    net_peer_from(&peer, from);
+    atomic_fetch_add(&l->refs, 1);
+    gw_conn_open(l, fd, &peer, gw_place(l));
+}
+
+/* Who has come this far is served, even as the listener closes: to a client that has sent its request a reset is a failure
+ * (U11). */
+static void take_uncounted(struct gw_listener *l, int fd, const struct rt_sockaddr *from) {
+    if (!l->admin)
+        atomic_fetch_add(&l->gateway->connections, 1);
+    take(l, fd, from);
+}
+
+/* Whether this client has to wait for a place. The last descriptors are for the admin and for upstreams. */
+static bool must_wait(struct gw_listener *l, int fd) {
+    if (!l->admin && net_descriptor_is_reserved(fd) && net_descriptors_short())
+        return true;
+    return !admit(l); /* another worker took the last place meanwhile */
+}
+
 static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
+    bool told = false;
     for (;;) {
         struct rt_sockaddr from;
-        struct net_peer peer;
         while (!room(l))
             if (wait_for_room() != 0)
                 return;
@@ -91,20 +126,20 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
         if (fd == -ECANCELED || (fd < 0 && rt_cancelled()))
             return;
         if (fd < 0) {
-            B_LOG(B_WARN, "gateway", "cannot accept on %s: %s; trying again", l->text, strerror(-fd));
+            if (!told)
+                B_LOG(B_WARN, "gateway", "cannot accept on %s: %s; trying again", l->text, strerror(-fd));
+            told = true;
             if (rt_sleep_until(rt_after(rt_now(), 100 * RT_MS)) != 0)
                 return;
             continue;
         }
-        while (
-            !admit(l)) /* another worker took the last place meanwhile: this client waits for the next one */
+        told = false;
+        while (must_wait(l, fd))
             if (wait_for_room() != 0) {
-                rt_close_handle(fd);
+                take_uncounted(l, fd, &from);
                 return;
             }
-        net_peer_from(&peer, &from);
-        atomic_fetch_add(&l->refs, 1);
-        gw_conn_open(l, fd, &peer, gw_place(l));
+        take(l, fd, &from);
     }
 }
 
@@ -131,7 +166,10 @@ static void stop_here(void *arg) {
     struct gw_listener *l = arg;
     struct gw_accepting *a = &l->accepting[rt_index()];
     if (a->running) {
+        struct rt_sockaddr from;
         rt_scope_leave(&a->scope);
+        for (int fd; (fd = rt_accept(&a->stream, &from, RT_NOWAIT)) >= 0;) /* the backlog */
+            take_uncounted(l, fd, &from);
         rt_end(&a->stream, RT_END_DETACH);
     }
     a->running = false;

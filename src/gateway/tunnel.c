@@ -228,6 +228,8 @@ void gw_tunnel_run(struct gw_tunnel *t) {
     rt_disown(&t->client->stream); /* its ends are the tunnel's to see */
     do {
         rc = t->expired ? -ETIMEDOUT : turn(t);
+        if (rc == -ECANCELED && (t->client->stream.flags & RT_STREAM_ERROR))
+            rc = -ECONNRESET; /* the client went while the protocol was being switched (U04) */
         if (rc == -EAGAIN) {
             rc = atomic_load(&t->client->listener->gateway->cut) ? -ECANCELED : 0;
             if (rc == 0 && park(t))

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "http/error.h"
 #include "net/dns.h"
+#include "net/limits.h"
 
 static struct up_idle *idle_here(struct up_endpoint *e) {
     return &e->idle[rt_index()];
@@ -277,6 +278,10 @@ static int open_new(struct up_endpoint *e, struct rt_call *call, rt_time deadlin
     c->endpoint = e;
     tel_add(u->metrics.connections, rt_index(), 1);
     int rc = dial(e, c, &call->arena, rt_earlier(deadline, rt_after(rt_now(), u->connect_timeout)));
+    if (rt_is_attached(&c->stream) && net_descriptor_is_admins(c->stream.fd)) {
+        rt_end(&c->stream, RT_END_CLOSE);
+        rc = -HTTP_E_OUT_OF_FILES;
+    }
     if (!rt_is_attached(&c->stream)) {
         up_pool_close(c);
         return rc;

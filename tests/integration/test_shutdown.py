@@ -240,3 +240,64 @@ def test_keep_alive_pool_does_not_hold_it_up(lab):
         weir.get()
     weir.term()
     assert weir.wait() == 0
+
+
+def test_U11_first_requests_are_served_while_the_listener_closes(lab):
+    """A client that is connected, or has sent a part of its request, when TERM comes, is answered."""
+    weir = lab.weir({"routes": HELLO})
+    fresh, half = weir.connect(), weir.connect()
+    half.send(b"GET /hello HTTP/1.1\r\nHost: weir.test\r\nX-Ha")
+    wait_until(lambda: weir.metric("weir_worker_connections") >= 3, "both are there")
+    weir.term()
+    fresh.request("GET", "/hello")
+    wait_until(lambda: not weir.ready(), "readyz has turned")
+    half.send(b"lf: y\r\n\r\n")
+    assert fresh.response().status == 200
+    response = half.response()
+    assert response.status == 200 and response.closes
+    assert weir.wait() == 0
+
+
+def test_U11_the_backlog_is_served(lab):
+    """Clients that weir had no place for when TERM came: their connections were made, so they are answered."""
+    weir = lab.weir({"limits": {"max_connections": 1}, "routes": HELLO})
+    held = weir.connect()
+    assert held.exchange("GET", "/hello").status == 200
+    waiting = [weir.connect() for _ in range(50)]
+    for conn in waiting:
+        conn.request("GET", "/hello")
+    weir.term()
+    for conn in waiting:
+        response = conn.response()
+        assert response.status == 200 and response.closes
+    assert weir.wait() == 0
+
+
+def test_U11_no_connection_is_lost(lab):
+    """Clients with a new connection for each request, until one is refused: all that were accepted were answered."""
+    weir = lab.weir({"routes": HELLO})
+    failures, served = [], [0] * 6
+
+    def client(number):
+        while True:
+            try:
+                conn = Conn(("127.0.0.1", weir.port))
+            except ConnectionError:
+                return  # the listener has closed: that is told before anything was sent
+            try:
+                with conn:
+                    response = conn.exchange("GET", "/hello", headers={"Connection": "close"})
+                    if response.status != 200:
+                        failures.append(repr(response))
+                served[number] += 1
+            except (Truncated, ConnectionError) as e:
+                failures.append(repr(e))
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: min(served) > 20, "load is there")
+    weir.term()
+    for thread in threads:
+        thread.join(60)
+    assert weir.wait() == 0
+    assert len(failures) <= 1, failures  # one may come between the last accept and the close

@@ -125,7 +125,7 @@ static const char with_defaults[] =
     "  rate_window: 10s\n"
     "  idle_timeout: 1m\n"
     "  tunnel_idle_timeout: 1h\n"
-    "  max_connections: 10000\n"
+    "  max_connections: auto\n"
     "  max_requests_per_connection: 1000\n"
     "  max_in_flight: 20000\n"
     "  max_memory: auto\n"

@@ -37,7 +37,7 @@ TEST(defaults) {
     CHECK_INT(r->limits.send_min_rate, 500);
     CHECK_INT(r->limits.rate_window, 10 * CFG_S);
     CHECK_INT(r->limits.idle_timeout, 60 * CFG_S);
-    CHECK_INT(r->limits.max_connections, 10000);
+    CHECK_INT(r->limits.max_connections, 0);
     CHECK_INT(r->limits.max_requests_per_connection, 1000);
     CHECK_INT(r->limits.max_in_flight, 20000);
     const struct cfg_listener *listener = r->listen.items;
