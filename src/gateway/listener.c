@@ -168,7 +168,7 @@ static void stop_here(void *arg) {
     if (a->running) {
         struct rt_sockaddr from;
         rt_scope_leave(&a->scope);
-        for (int fd; (fd = rt_accept(&a->stream, &from, RT_NOWAIT)) >= 0;) /* the backlog */
+        for (int fd; (fd = rt_accept(&a->stream, &from, RT_NOWAIT)) >= 0;) /* what a back end has taken */
             take_uncounted(l, fd, &from);
         rt_end(&a->stream, RT_END_DETACH);
     }
@@ -208,6 +208,9 @@ void gw_listener_stop(struct gw_listener *l) {
               strerror(-rc));
         return;
     }
+    struct rt_sockaddr from;
+    for (int fd; (fd = rt_accept_handle(l->fd, &from)) >= 0;) /* the backlog, right before it is closed */
+        take_uncounted(l, fd, &from);
     net_unlisten(l->fd, &l->address);
     gw_listener_put(l);
 }

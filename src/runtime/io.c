@@ -88,6 +88,10 @@ int rt_listen(const struct rt_sockaddr *at, int backlog, int *fd) {
     return rt_self()->backend->listen(at, backlog, fd);
 }
 
+int rt_accept_handle(int listener, struct rt_sockaddr *peer) {
+    return rt_self()->backend->accept_handle(listener, peer);
+}
+
 void rt_close_handle(int fd) {
     rt_self()->backend->close_handle(fd);
 }

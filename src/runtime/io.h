@@ -130,6 +130,8 @@ struct rt_backend {
     int (*listen)(const struct rt_sockaddr *at, int backlog, int *fd);
     /* Closes a handle that is not attached. */
     void (*close_handle)(int fd);
+    /* See rt_accept_handle. */
+    int (*accept_handle)(int listener, struct rt_sockaddr *peer);
 };
 
 extern const struct rt_backend rt_epoll;
@@ -153,6 +155,8 @@ void rt_park_stream(struct rt_stream *s, struct rt_parked *p, rt_time deadline);
 int rt_end(struct rt_stream *s, enum rt_end how);
 int rt_listen(const struct rt_sockaddr *at, int backlog, int *fd) __attribute__((warn_unused_result));
 void rt_close_handle(int fd);
+/* The next connection of a listening handle that is attached nowhere, as with rt_accept; -EAGAIN when none waits. */
+int rt_accept_handle(int listener, struct rt_sockaddr *peer) __attribute__((warn_unused_result));
 
 /* From now on the running fiber works for whoever is at the other end: when the connection breaks (a reset, or closed
  * both ways; a peer that has only finished sending still waits for its answer) the fiber is cancelled, whatever it waits

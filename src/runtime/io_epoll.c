@@ -2,11 +2,9 @@
  * no timer call per request, and no read just to see EAGAIN where a short read says the same. */
 #include <assert.h>
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -240,8 +238,7 @@ static ssize_t epoll_send(struct rt_stream *s, struct iovec *iov, int count, rt_
 }
 
 static size_t epoll_unsent(struct rt_stream *s) {
-    int bytes = 0;
-    return ioctl(s->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+    return rt_socket_unsent(s->fd);
 }
 
 static int epoll_wait_fd(int fd, int want, rt_time deadline) {
@@ -304,4 +301,5 @@ const struct rt_backend rt_epoll = {
     .wall_clock = rt_socket_wall_clock,
     .listen = rt_socket_listen,
     .close_handle = rt_socket_close,
+    .accept_handle = rt_socket_accept,
 };

@@ -1,8 +1,10 @@
 #include "runtime/io_socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,6 +123,11 @@ int rt_socket_poll(int fd, int want) {
     if (p.revents & (POLLOUT | POLLHUP | POLLERR))
         got |= RT_WRITE;
     return got;
+}
+
+size_t rt_socket_unsent(int fd) {
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 void rt_socket_drop_unsent(int fd) {

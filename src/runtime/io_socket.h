@@ -23,6 +23,8 @@ int rt_socket_error(int fd) __attribute__((warn_unused_result));
 bool rt_socket_advance(struct iovec **iov, int *count, size_t n);
 /* Whether a descriptor is ready now: what of RT_READ and RT_WRITE, or -EAGAIN. */
 int rt_socket_poll(int fd, int want) __attribute__((warn_unused_result));
+/* How much of what the kernel has been given has not arrived at the peer's end. */
+size_t rt_socket_unsent(int fd);
 /* The close that follows drops what is unsent, and resets the connection. */
 void rt_socket_drop_unsent(int fd);
 

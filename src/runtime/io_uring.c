@@ -225,6 +225,7 @@ static const struct rt_io_ops uring_ops = {
     .receive = rt_uring_receive,
     .receive_lent = rt_uring_receive_lent,
     .send = rt_uring_send,
+    .unsent = rt_uring_unsent,
     .wait_fd = wait_fd,
     .wait_any = rt_uring_wait_any,
     .park = rt_uring_park,
@@ -243,4 +244,5 @@ const struct rt_backend rt_uring = {
     .wall_clock = rt_socket_wall_clock,
     .listen = rt_socket_listen,
     .close_handle = rt_uring_close_handle,
+    .accept_handle = rt_socket_accept,
 };

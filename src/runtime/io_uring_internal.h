@@ -187,6 +187,7 @@ ssize_t rt_uring_receive_lent(struct rt_stream *s, struct b_slice kept, size_t m
 
 void rt_uring_sent(struct rt_uring_sock *k, int res);
 void rt_uring_expect_room(struct rt_uring_sock *k);
+size_t rt_uring_unsent(struct rt_stream *s);
 ssize_t rt_uring_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline);
 /* Sends from a copy; false when there is no buffer for it. Nothing may be under way. */
 bool rt_uring_send_copy(struct rt_uring_sock *k, const struct iovec *iov, int n);

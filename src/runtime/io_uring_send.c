@@ -155,6 +155,11 @@ static ssize_t send_directly(struct rt_stream *s, struct iovec *iov, int n, rt_t
     }
 }
 
+size_t rt_uring_unsent(struct rt_stream *s) {
+    const struct rt_uring_sock *k = rt_uring_sock(s);
+    return rt_socket_unsent(s->fd) + (k->out ? k->out->len - k->out->at : 0);
+}
+
 ssize_t rt_uring_send(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) {
     struct rt_uring_sock *k = rt_uring_sock(s);
     if (k->broken || k->error || k->shut)

@@ -91,6 +91,7 @@ const struct rt_backend rt_sim = {
     .wall_clock = virtual_wall_clock,
     .listen = rt_sim_listen,
     .close_handle = close_handle,
+    .accept_handle = rt_sim_accept_handle,
 };
 
 /* --- the scheduler --- */

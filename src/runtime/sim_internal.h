@@ -131,6 +131,7 @@ void rt_sim_net_free(void);
 
 /* sim_io.c */
 extern const struct rt_io_ops rt_sim_ops;
+int rt_sim_accept_handle(int listener, struct rt_sockaddr *peer);
 /* Takes a worker's events. */
 void rt_sim_take_events(struct rt_worker *w);
 

@@ -76,6 +76,24 @@ static void peer_address(const struct rt_sim_conn *c, struct rt_sockaddr *peer) 
     }
 }
 
+static int take_queued(struct rt_sim_listener *l, struct rt_sockaddr *peer) {
+    struct rt_sim_conn *c = B_CONTAINER(l->queue.next, struct rt_sim_conn, queued);
+    int handle = rt_sim_handle_new(&c->end[1], NULL);
+    if (handle < 0)
+        return handle;
+    b_list_remove(&c->queued);
+    l->length--;
+    c->end[1].handle = handle;
+    if (peer)
+        peer_address(c, peer);
+    return handle;
+}
+
+int rt_sim_accept_handle(int listener, struct rt_sockaddr *peer) {
+    struct rt_sim_listener *l = rt_sim_listener_of(listener);
+    return b_list_empty(&l->queue) ? -EAGAIN : take_queued(l, peer);
+}
+
 static int sim_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
     struct rt_sim_listener *l = rt_sim_listener_of(s->fd);
     for (;;) {
@@ -91,16 +109,7 @@ static int sim_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time dea
         }
         if (rt_sim_strikes(rt_sim_now.config->accept_fail))
             return -EMFILE;
-        struct rt_sim_conn *c = B_CONTAINER(l->queue.next, struct rt_sim_conn, queued);
-        int handle = rt_sim_handle_new(&c->end[1], NULL);
-        if (handle < 0)
-            return handle;
-        b_list_remove(&c->queued);
-        l->length--;
-        c->end[1].handle = handle;
-        if (peer)
-            peer_address(c, peer);
-        return handle;
+        return take_queued(l, peer);
     }
 }
 
