@@ -53,6 +53,7 @@ def test_R01_later_heads_are_due_from_their_first_byte(lab):
         problem(conn.response(), 408, "header_timeout")
 
 
+@pytest.mark.night
 def test_R01_what_half_a_head_costs(lab):
     """Nothing but its record and what it has sent."""
     n = 9000 if NIGHT else 2000
