@@ -132,7 +132,7 @@ def test_S23_the_origin_answers_before_the_body_is_sent(lab):
 def test_S23_a_stale_connection_is_no_reason_to_fail(lab):
     """The body is still with the client when the kept connection turns out to be closed: another one is tried."""
     origin = lab.origin()
-    weir = lab.weir(proxy(origin))
+    weir = lab.weir({**proxy(origin), "workers": 1})  # which has the connection
     assert weir.get().status == 200
     origin.answer = lambda request, peer: peer.close() if peer is origin.peers[0] else echo(request, peer)
 

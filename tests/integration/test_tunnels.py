@@ -407,7 +407,7 @@ def test_a_side_that_takes_nothing_for_too_long(lab):
 
 
 def test_a_tunnel_is_a_connection_of_its_pool(lab):
-    weir = lab.weir(upgrading(lab.origin(switched()), pool={"max_connections": 2}, max_in_flight=1, deadline="1s"))
+    weir = lab.weir(upgrading(lab.origin(switched()), pool={"max_connections": 2}, max_in_flight=1, deadline="3s"))
     conns = [opened(weir) for _ in range(2)]
     problem(weir.get(), 503, "pool_exhausted")
     conns[0].close()

@@ -3,6 +3,7 @@
 A scene gets a Stage. What weir answers there is right, or it is an error of weir's own (5xx), or the connection ends: a
 fault may hit anything. What must never come is an answer that says it is good and is not."""
 import hashlib
+import socket
 import threading
 import time
 
@@ -40,6 +41,14 @@ def answer(request, peer):
         return None
     if target.startswith("/slow"):
         time.sleep(0.15)
+    if target.startswith("/more/echo"):
+        peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+        while peer.more() and peer.send(peer.take(len(peer.buffer))):
+            pass
+        peer.finished = True
+        return None
+    if target.startswith("/more/trailers"):
+        return reply_chunked([body_of(target)], headers + [("Trailer", "X-Checksum")], request.trailers)
     if target.startswith("/once"):  # the connection is closed without a word about it
         peer.send(reply(200, body_of(target), headers))
         peer.close()
@@ -158,6 +167,48 @@ def big(stage):
 def chunked_answer(stage):
     stage.ask("/chunked")
     stage.ask("/hints")
+
+
+@scene
+def trailers(stage):
+    """Both ways."""
+    try:
+        with stage.weir.connect() as conn:
+            conn.send(b"POST /more/trailers HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: TE\r\n"
+                      b"Trailer: X-Checksum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Checksum: 12\r\n\r\n")
+            response = conn.response()
+            stage.check(response, "/more/trailers", b"abc")
+            if response.status == 200 and response.trailers != [("X-Checksum", "12")]:
+                raise Wrong(f"trailers went missing: {response.trailers}")
+    except (OSError, Truncated) as e:
+        stage.fault(e)
+
+
+@scene
+def tunnel(stage):
+    """Bytes both ways, with a pause in which it is idle; more than the buffers hold; the end, and a reload meanwhile."""
+    data = payload("tunnel", 2 << 20)
+    try:
+        with stage.weir.connect() as conn:
+            conn.send(b"GET /more/echo HTTP/1.1\r\nHost: h\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nearly")
+            response = conn.head()
+            if response.status != 101:
+                if stage.strict or response.status < 500:
+                    raise Wrong(f"the tunnel is answered with {response}")
+                return
+            if conn.exactly(5) != b"early":
+                raise Wrong("early bytes arrived as others")
+            time.sleep(0.05)
+            operator(stage, "POST", "/-/reload", (200, 422))
+            sender = threading.Thread(target=lambda: (conn.send(data), conn.sock.shutdown(socket.SHUT_WR)), daemon=True)
+            sender.start()
+            got = conn.rest()
+            if conn.was_reset or len(got) < len(data):
+                stage.fault(f"{len(got)} bytes came back")
+            if not data.startswith(got):
+                raise Wrong("the tunnel changed bytes")
+    except (OSError, Truncated) as e:
+        stage.fault(e)
 
 
 @scene

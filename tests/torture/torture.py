@@ -93,6 +93,8 @@ def config(origins, nobody, io):
         },
         "routes": [
             {"match": {"path": "/*", "methods": ["GET", "HEAD", "POST"]}, "proxy": {"upstream": "origin"}},
+            {"match": {"path": "/more/*"}, "max_body": "unlimited",
+             "proxy": {"upstream": "origin", "upgrade": ["echo"], "trailers": ["x-checksum"]}},
             {"match": {"path": "/hang"}, "deadline": "300ms", "proxy": {"upstream": "origin"}},
             {"match": {"path": "/refused/*"}, "proxy": {"upstream": "nobody", "strip_prefix": "/refused"}},
             {"match": {"path": "/named/*"}, "proxy": {"upstream": "named"}},
