@@ -106,7 +106,7 @@ static void check_upstream(void) {
         return;
     HOLDS(atomic_load(&u->in_flight) == 0);
     HOLDS(rt_sem_waiting(&u->connections) == 0);
-    totals.moved += tel_series_value(u->metrics.moved);
+    totals.moved += u->metrics.moved ? tel_series_value(u->metrics.moved) : 0; /* memory may be short */
     HOLDS(atomic_load(&u->connections.available) + atomic_load(&u->idle) == u->pool.max_connections);
     up_put(u);
 }

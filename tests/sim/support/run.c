@@ -1,5 +1,6 @@
 #include "support/run.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,10 +71,37 @@ static void drop(const struct b_log_sink *sink, struct b_slice line) {
 
 static const struct b_log_sink nowhere = {.write = drop};
 
+/* A crash names its seed, too. */
+static void name_seed(void) {
+    fprintf(stderr, "FAIL %s: seed %llu crashes; to repeat: build/asan/%s --seed %llu\n", program->name,
+            (unsigned long long)sim_seed, program->name, (unsigned long long)sim_seed);
+}
+
+static void aborted(int number) {
+    name_seed();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+const char *__ubsan_default_options(void);
+
+const char *__ubsan_default_options(void) {
+    return "abort_on_error=1:print_stacktrace=1";
+}
+
+void __sanitizer_set_death_callback(void (*fn)(void)) __attribute__((weak));
+
+static void watch_for_crashes(void) {
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(name_seed);
+    signal(SIGABRT, aborted);
+}
+
 int sim_main(const struct sim_program *p, int argc, char **argv) {
     uint64_t seeds = getenv("WEIR_SEED") ? 1 : SEEDS, first = rt_sim_seed(1), failed = 0, done = 0;
     bool counted = false;
     program = p;
+    watch_for_crashes();
     if (!getenv("WEIR_LOG"))
         b_log_set_sink(&nowhere);
     for (int i = 1; i < argc; i += 2) {
