@@ -163,11 +163,29 @@ static void turn(struct rt_worker *w, rt_time until) {
     handle_all(st, w);
 }
 
-/* Whatever the last fibers have sent or closed goes out. */
+/* No fibers are left: only what closed streams still send matters. */
+static void finish_sends(struct rt_uring_state *st) {
+    struct __kernel_timespec t = {.tv_nsec = 50 * RT_MS};
+    struct io_uring_cqe *first;
+    unsigned n = io_uring_cq_ready(&st->ring);
+    if (!n && io_uring_submit_and_wait_timeout(&st->ring, &first, 1, &t, NULL) < 0)
+        return;
+    for (n = io_uring_cq_ready(&st->ring); n; n--) {
+        struct io_uring_cqe cqe = st->ring.cq.cqes[*st->ring.cq.khead & st->ring.cq.ring_mask];
+        io_uring_cq_advance(&st->ring, 1);
+        if ((cqe.user_data & OP_MASK) == RT_URING_SEND)
+            dispatch(st, cqe.user_data, cqe.res, cqe.flags);
+    }
+}
+
+/* Whatever the last fibers have sent or closed goes out. What a peer does not take for a second is dropped. */
 static void leave(struct rt_worker *w) {
     struct rt_uring_state *st = w->backend_state;
+    rt_time until = rt_after(rt_socket_clock(), RT_S);
     rt_uring_settle(st);
     rt_uring_flush(st);
+    while (rt_uring_sends_on(st) && rt_socket_clock() < until)
+        finish_sends(st);
     st->left = true;
 }
 

@@ -3,6 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_MAKE_MEM_DEFINED(p, n) ((void)(p), (void)(n))
+#endif
+
 #include "base/sanitize.h"
 #include "runtime/io_uring_internal.h"
 
@@ -34,6 +40,8 @@ int rt_uring_buffers_open(struct rt_uring_state *st) {
         b->memory = NULL;
         return rc;
     }
+    /* the kernel writes there without a call that valgrind sees */
+    (void)VALGRIND_MAKE_MEM_DEFINED(rt_uring_buffer(b, 0), RT_URING_BUFFERS * STRIDE);
     io_uring_buf_ring_init(b->ring);
     for (unsigned i = 0; i < RT_URING_BUFFERS; i++)
         publish(b, i, (int)i);

@@ -159,6 +159,8 @@ void rt_uring_raise(struct rt_uring_sock *k, unsigned flags);
 void rt_uring_touch(struct rt_uring_sock *k);
 void rt_uring_complete(struct rt_uring_sock *k, enum rt_uring_op op, int res, unsigned flags);
 void rt_uring_settle(struct rt_uring_state *st);
+/* Whether a stream that has ended still sends. */
+bool rt_uring_sends_on(struct rt_uring_state *st);
 void rt_uring_sweep(struct rt_timer *t);
 int rt_uring_attach(struct rt_stream *s, int fd, bool listener);
 int rt_uring_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline);

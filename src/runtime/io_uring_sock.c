@@ -280,6 +280,15 @@ static void close_socket(struct rt_uring_sock *k, bool reset) {
     free_if_over(k);
 }
 
+bool rt_uring_sends_on(struct rt_uring_state *st) {
+    B_LIST_EACH(n, &st->socks) {
+        struct rt_uring_sock *k = B_CONTAINER(n, struct rt_uring_sock, link);
+        if (!k->stream && rt_uring_pending(k, RT_URING_SEND))
+            return true;
+    }
+    return false;
+}
+
 void rt_uring_sweep(struct rt_timer *t) {
     struct rt_uring_state *st = B_CONTAINER(t, struct rt_uring_state, sweep);
     bool more = false;

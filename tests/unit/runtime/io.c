@@ -168,6 +168,31 @@ IO_TEST(accept_tells_who_connects, 1) {
     EXPECT_INT(rt_end(&listener, RT_END_CLOSE), 0);
 }
 
+/* Sends small pieces until no more is taken, now or a moment later. */
+static void send_until_full(struct rt_stream *s) {
+    static char piece[8000];
+    for (int refused = 0; refused < 3;) {
+        struct iovec v = {piece, sizeof piece};
+        ssize_t n = rt_send(s, &v, 1, RT_NOWAIT);
+        EXPECT(n > 0 || n == -EAGAIN);
+        refused = n > 0 ? 0 : refused + 1;
+        EXPECT_INT(n > 0 ? rt_yield() : rt_sleep_until(in(SHORT)), 0);
+    }
+}
+
+IO_TEST(a_close_delivers_what_the_peer_takes_late, 1) {
+    struct rt_stream a, b;
+    struct transfer got = {.stream = &b};
+    make_pair(&a, &b);
+    send_until_full(&a);
+    uint64_t sent = a.bytes_out;
+    EXPECT_INT(rt_end(&a, RT_END_CLOSE), 0);
+    EXPECT_INT(rt_sleep_until(in(SHORT)), 0);
+    receive_all(&got);
+    EXPECT_UINT(got.bytes, sent);
+    EXPECT_INT(rt_end(&b, RT_END_CLOSE), 0);
+}
+
 /* --- bytes that are only lent --- */
 
 static void spoil_scratch(void *arg) {
@@ -455,6 +480,7 @@ const struct test_case io_tests[] = {
     IO_CASES(connect_is_refused_where_nobody_listens),
     IO_CASES(an_address_is_listened_at_once),
     IO_CASES(accept_tells_who_connects),
+    IO_CASES(a_close_delivers_what_the_peer_takes_late),
     IO_CASES(lent_bytes_are_copied_before_a_wait),
     IO_CASES(bytes_are_received_behind_those_that_were_kept),
     IO_CASES(wait_any_serves_two_sides),

@@ -153,8 +153,44 @@ IO_TEST(a_stream_moves_between_workers_with_its_data, 3) {
     EXPECT_INT(rt_end(&a, RT_END_CLOSE), 0);
 }
 
+static void receive_it(void *arg) {
+    receive_all(arg);
+}
+
+/* What is sent goes out before whatever follows, though nothing waits between them: a move, a half-close, a close. */
+IO_TEST(what_was_sent_goes_out_before_what_follows, 1) {
+    for (int i = 0; i < 30; i++) {
+        struct rt_stream a, b;
+        struct transfer got = {.stream = &b};
+        unsigned char bytes[100];
+        uint64_t sum = 0;
+        int moves = (int)draw(4);
+        struct rt_scope s;
+        make_pair(&a, &b);
+        rt_scope_init(&s);
+        spawn_in(&s, receive_it, &got);
+        for (int k = 0; k <= moves; k++) {
+            struct iovec v = {bytes, sizeof bytes};
+            memset(bytes, 'a' + k, sizeof bytes);
+            sum = checksum(sum, bytes, sizeof bytes);
+            EXPECT_INT(rt_send_lent(&a, &v, 1, in(LONG)), (ssize_t)sizeof bytes);
+            memset(bytes, 0, sizeof bytes); /* it was only lent */
+            if (k < moves)
+                EXPECT_INT(rt_attach(&a, rt_end(&a, RT_END_DETACH), false), 0);
+        }
+        if (draw(2))
+            EXPECT_INT(rt_end(&a, RT_END_WRITING), 0);
+        EXPECT_INT(rt_end(&a, RT_END_CLOSE), 0);
+        join(&s);
+        EXPECT_UINT(got.bytes, sizeof bytes * (size_t)(moves + 1));
+        EXPECT_UINT(got.sum, sum);
+        EXPECT_INT(rt_end(&b, RT_END_CLOSE), 0);
+    }
+}
+
 const struct test_case io_workers_tests[] = {
     IO_CASES(workers_share_a_listener),
     IO_CASES(a_stream_moves_between_workers_with_its_data),
+    IO_CASES(what_was_sent_goes_out_before_what_follows),
     {0},
 };
