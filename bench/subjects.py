@@ -102,7 +102,9 @@ class Place:
         os.makedirs(folder)
         self.folder, self.origin_port, self.respond, self.delay_ms = folder, origin_port, respond, delay_ms
         self.connections, self.size = connections, size
-        self.port, self.admin_port = free_port(), free_port()
+        self.port = self.admin_port = free_port()
+        while self.admin_port == self.port:
+            self.admin_port = free_port()
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -182,7 +184,7 @@ log: {{level: warn}}
 listen:
   - addr: "127.0.0.1:{port}"
 admin: {{addr: "127.0.0.1:{admin_port}"}}
-limits: {{max_connections: {room}, max_in_flight: {room}}}
+limits: {{max_connections: {room}, max_in_flight: {room}, max_requests_per_connection: 1000000000}}
 use: []
 io: {io}
 """

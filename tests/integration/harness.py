@@ -26,15 +26,21 @@ class PlainDumper(yaml.SafeDumper):
         return True
 
 
+given_ports = set()
+
+
 def free_port(family=socket.AF_INET):
-    """A port that nobody listens on. It is chosen below those that the kernel gives to outgoing connections, so that no
-    client takes it before weir does."""
+    """A port that nobody listens on, and that was not given out before. It is chosen below those that the kernel gives to
+    outgoing connections, so that no client takes it before weir does."""
     host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
     for _ in range(1000):
         port = random.randrange(10000, 32000)
+        if port in given_ports:
+            continue
         with socket.socket(family) as s:
             try:
                 s.bind((host, port))
+                given_ports.add(port)
                 return port
             except OSError:
                 continue
