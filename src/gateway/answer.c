@@ -226,9 +226,7 @@ static int send_all(struct exchange *ex, struct iovec *iov, int count, bool lent
     ssize_t n = rt_send(&ex->conn->stream, iov, count, RT_NOWAIT);
     if (n < 0 && n != -EAGAIN)
         return -HTTP_E_CLIENT_CLOSED;
-    size_t left = 0;
-    for (int i = 0; i < count; i++) /* they have been moved past what went */
-        left += iov[i].iov_len;
+    size_t left = rt_iov_bytes(iov, count); /* they have been moved past what went */
     if (!left)
         return 0;
     if (!lent)

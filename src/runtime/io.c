@@ -112,15 +112,8 @@ int rt_wait_readable(struct rt_stream *s, rt_time deadline) {
     return n < 0 ? n : 0;
 }
 
-static size_t total(const struct iovec *iov, int n) {
-    size_t sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += iov[i].iov_len;
-    return sum;
-}
-
 char *rt_copy_iov(const struct iovec *iov, int n, size_t *len) {
-    *len = total(iov, n);
+    *len = rt_iov_bytes(iov, n);
     char *copy = b_alloc(B_TAG_REQUESTS, *len), *at = copy;
     for (int i = 0; copy && i < n; at += iov[i].iov_len, i++)
         if (iov[i].iov_len)
@@ -129,7 +122,7 @@ char *rt_copy_iov(const struct iovec *iov, int n, size_t *len) {
 }
 
 ssize_t rt_send_lent(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline) {
-    size_t all = total(iov, n);
+    size_t all = rt_iov_bytes(iov, n);
     ssize_t sent = rt_send(s, iov, n, RT_NOWAIT);
     if (sent == (ssize_t)all || deadline == RT_NOWAIT || (sent < 0 && sent != -EAGAIN))
         return sent;

@@ -176,6 +176,13 @@ int rt_wait_readable(struct rt_stream *s, rt_time deadline) __attribute__((warn_
  * count of all bytes, or negative errno; with RT_NOWAIT as rt_send. */
 ssize_t rt_send_lent(struct rt_stream *s, struct iovec *iov, int n, rt_time deadline)
     __attribute__((warn_unused_result));
+/* How many bytes n iovecs hold. */
+static inline size_t rt_iov_bytes(const struct iovec *iov, int n) {
+    size_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += iov[i].iov_len;
+    return sum;
+}
 /* The bytes of n iovecs in one block, *len of them, to be given back with b_free; NULL when memory is short. */
 char *rt_copy_iov(const struct iovec *iov, int n, size_t *len) __attribute__((warn_unused_result));
 static inline bool rt_is_attached(const struct rt_stream *s) {

@@ -8,13 +8,6 @@
 
 #include "runtime/io_uring_internal.h"
 
-static size_t total(const struct iovec *iov, int n) {
-    size_t sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += iov[i].iov_len;
-    return sum;
-}
-
 void rt_uring_expect_room(struct rt_uring_sock *k) {
     if (!(k->stream->flags & RT_STREAM_WRITABLE) && !k->out)
         rt_uring_poll(k, RT_URING_POLL_OUT, POLLOUT);
@@ -60,7 +53,7 @@ static bool grow(struct rt_uring_sock *k, const struct iovec *iov, int n, size_t
 
 /* Takes all of it, or nothing. */
 static bool send_later(struct rt_uring_sock *k, struct iovec *iov, int n) {
-    size_t len = total(iov, n);
+    size_t len = rt_iov_bytes(iov, n);
     if (!len || len > RT_URING_OUT_BYTES)
         return false;
     if (!grow(k, iov, n, len) &&
@@ -164,7 +157,7 @@ ssize_t rt_uring_send(struct rt_stream *s, struct iovec *iov, int n, rt_time dea
     struct rt_uring_sock *k = rt_uring_sock(s);
     if (k->broken || k->error || k->shut)
         return k->broken ? k->broken : k->error ? k->error : -EPIPE;
-    size_t len = deadline == RT_NOWAIT ? total(iov, n) : 0;
+    size_t len = deadline == RT_NOWAIT ? rt_iov_bytes(iov, n) : 0;
     if (len && send_later(k, iov, n))
         return (ssize_t)len;
     return send_directly(s, iov, n, deadline);

@@ -116,9 +116,7 @@ static int send_unsent(struct up_exchange *x) {
 
 /* Sends what has been framed; what the endpoint does not take at once is held. 0 or a negative errno. */
 static int send_now(struct up_exchange *x, struct framed *f) {
-    size_t left = 0;
-    for (int i = 0; i < f->count; i++)
-        left += f->iov[i].iov_len;
+    size_t left = rt_iov_bytes(f->iov, f->count);
     ssize_t n = f->count ? rt_send(&x->conn->stream, f->iov, f->count, RT_NOWAIT) : 0;
     if (n == -EAGAIN || (n >= 0 && (size_t)n < left))
         return hold(x, f); /* they have been moved past what went */
