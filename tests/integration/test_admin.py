@@ -156,7 +156,8 @@ def test_log_is_json_lines(lab):
 
 def test_log_as_text(lab):
     weir = lab.weir({"log": {"level": "info", "format": "text"}, "routes": [{"match": {"path": "/"}, "respond": {}}]})
-    assert weir.log() == [] and " info " in weir.stderr()
+    wait_until(lambda: " info " in weir.stderr(), "there are lines of text")
+    assert weir.log() == []
 
 
 TOKEN = "0123456789abcdef0123456789abcdef"
