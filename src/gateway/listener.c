@@ -76,6 +76,13 @@ static bool room(struct gw_listener *l) {
     return l->admin || (gw_pressure(g) < GW_STOP && atomic_load(&g->connections) < most_connections(g));
 }
 
+/* Whether all that may stand in the backlog may come in at once, without going beyond the limit. */
+static bool roomy(struct gw_listener *l) {
+    struct gateway *g = l->gateway;
+    return !l->admin && gw_pressure(g) < GW_STOP &&
+           atomic_load(&g->connections) + NET_LISTEN_BACKLOG < most_connections(g);
+}
+
 /* Counts one more connection if there is room. */
 static bool admit(struct gw_listener *l) {
     struct gateway *g = l->gateway;
@@ -122,6 +129,7 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
         while (!room(l))
             if (wait_for_room() != 0)
                 return;
+        rt_accept_ahead(stream, roomy(l));
         int fd = rt_accept(stream, &from, RT_NEVER);
         if (fd == -ECANCELED || (fd < 0 && rt_cancelled()))
             return;

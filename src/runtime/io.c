@@ -21,6 +21,10 @@ static int let_others(rt_time deadline) {
     return deadline == RT_NOWAIT ? 0 : rt_yield_due();
 }
 
+void rt_accept_ahead(struct rt_stream *s, bool on) {
+    s->flags = (uint16_t)(on ? s->flags & ~RT_STREAM_NOT_AHEAD : s->flags | RT_STREAM_NOT_AHEAD);
+}
+
 int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline) {
     int rc = let_others(deadline);
     rt_charge(2 * RT_OPERATION); /* and its options */

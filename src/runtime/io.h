@@ -48,6 +48,7 @@ enum {
     RT_STREAM_HUP = 4, /* the peer has finished sending (a FIN that came with data raises no second event) */
     RT_STREAM_ERROR = 8, /* the socket has an error, or is closed both ways */
     RT_STREAM_LISTENER = 16,
+    RT_STREAM_NOT_AHEAD = 32, /* see rt_accept_ahead */
 };
 
 /* A stream that waits without a fiber: the owner's memory. fn runs on the loop when the stream is readable or closed
@@ -140,6 +141,10 @@ const struct rt_backend *rt_uring_backend(const char **why, int *error);
 
 /* The operations, on the current worker's back end. */
 int rt_attach(struct rt_stream *s, int fd, bool listener) __attribute__((warn_unused_result));
+/* Whether a back end may accept connections before rt_accept asks for them, as io_uring does (all that stand in the backlog
+ * at once). It may, unless told: then who comes waits in the backlog, and holds no descriptor. Holds from the next
+ * rt_accept on, which still gives those that had been taken before. */
+void rt_accept_ahead(struct rt_stream *s, bool on);
 int rt_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadline)
     __attribute__((warn_unused_result));
 int rt_connect(struct rt_stream *s, const struct rt_sockaddr *to, rt_time deadline)

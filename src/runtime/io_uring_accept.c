@@ -1,7 +1,9 @@
 /* Accepting with io_uring: one multishot accept per worker and listener. It is stopped while nobody takes what it has
- * brought, so that who comes then waits in the kernel's queue. */
+ * brought, so that who comes then waits in the kernel's queue. Where nothing may be taken ahead, a poll, and an accept for
+ * each connection that is asked for. */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "runtime/io_uring_internal.h"
@@ -18,7 +20,23 @@ int rt_uring_listen_here(struct rt_uring_sock *k) {
     return 0;
 }
 
+static bool ahead(const struct rt_uring_sock *k) {
+    return !k->stream || !(k->stream->flags & RT_STREAM_NOT_AHEAD);
+}
+
+static void stop(struct rt_uring_sock *k) {
+    if (k->stopping || !rt_uring_pending(k, RT_URING_ACCEPT))
+        return;
+    k->stopping = true;
+    rt_uring_cancel(rt_uring_here(), k, RT_URING_ACCEPT);
+}
+
 void rt_uring_expect_accept(struct rt_uring_sock *k) {
+    if (!ahead(k) && !k->moving && !k->error) {
+        stop(k);
+        rt_uring_poll(k, RT_URING_POLL_IN, POLLIN);
+        return;
+    }
     if (k->moving || k->error || rt_uring_pending(k, RT_URING_ACCEPT) || k->accepted->count)
         return;
     struct io_uring_sqe *sqe = rt_uring_begin(k, RT_URING_ACCEPT);
@@ -61,10 +79,8 @@ void rt_uring_accepted(struct rt_uring_sock *k, int res, unsigned flags) {
 }
 
 void rt_uring_settle_accept(struct rt_uring_sock *k) {
-    if (k->accepted->count < UNTAKEN_MAX || k->stopping || !rt_uring_pending(k, RT_URING_ACCEPT))
-        return;
-    k->stopping = true;
-    rt_uring_cancel(rt_uring_here(), k, RT_URING_ACCEPT);
+    if (k->accepted->count >= UNTAKEN_MAX || !ahead(k))
+        stop(k);
 }
 
 void rt_uring_drop_accepted(struct rt_uring_sock *k) {
@@ -103,6 +119,13 @@ int rt_uring_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadl
         s->flags &= (uint16_t)~RT_STREAM_READABLE;
         if (error)
             return error;
+        if (!ahead(k)) {
+            int fd = rt_socket_accept(k->fd, peer);
+            if (fd >= 0 || (fd != -EAGAIN && !rt_socket_accept_again(-fd)))
+                return fd;
+            if (fd != -EAGAIN)
+                continue;
+        }
         rt_uring_expect_accept(k);
         int rc = rt_ready_read(s, deadline);
         if (rc < 0)

@@ -7,13 +7,10 @@ import time
 
 import pytest
 
-from harness import IO, proxy
+from harness import proxy
 from origin import echo
 from test_upstream_faults import problem
 from wire import wait_until
-
-# With io_uring the kernel accepts ahead of weir, and connects by itself.
-on_epoll = pytest.mark.skipif(IO == "uring", reason="io_uring accepts and connects in the kernel")
 
 HELLO = [{"match": {"path": "/*"}, "respond": {"body": "hi"}}]
 
@@ -33,7 +30,6 @@ def ticks(weir):
     return int(fields[11]) + int(fields[12])
 
 
-@on_epoll
 @pytest.mark.release
 def test_R15_more_clients_than_descriptors(lab):
     """Those that are in are served, the others wait, the admin answers, nothing spins; when some leave, others come in."""
@@ -57,7 +53,6 @@ def test_R15_more_clients_than_descriptors(lab):
     assert weir.get().status == 200
 
 
-@on_epoll
 @pytest.mark.release
 def test_R15_idle_clients_leave_descriptors_for_upstreams(lab):
     origin = lab.origin()
@@ -124,10 +119,9 @@ def shim(lab, source):
     return {"LD_PRELOAD": path, "ASAN_OPTIONS": options + ":verify_asan_link_order=0"}
 
 
-@on_epoll
 def test_R16_no_port_is_left(lab):
     origin = lab.origin()
-    weir = lab.weir({**proxy(origin), "io": "epoll"}, env=shim(lab, SHIM))
+    weir = lab.weir({**proxy(origin)}, env=shim(lab, SHIM))
     with weir.refuses("out_of_ports", 5), weir.connect() as conn:
         for _ in range(5):
             response = conn.exchange()

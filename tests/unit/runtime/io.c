@@ -168,6 +168,49 @@ IO_TEST(accept_tells_who_connects, 1) {
     EXPECT_INT(rt_end(&listener, RT_END_CLOSE), 0);
 }
 
+enum { CLIENTS = 4 };
+
+static void come(struct rt_stream *clients, const struct rt_sockaddr *at) {
+    for (int i = 0; i < CLIENTS; i++)
+        EXPECT_INT(rt_connect(&clients[i], at, in(LONG)), 0);
+    EXPECT_INT(rt_sleep_until(in(SHORT)), 0); /* for a back end that would take them */
+}
+
+/* Accepts and closes so many with this worker's listener, the rest from the backlog, and ends the clients. */
+static void take(struct rt_stream *clients, struct rt_stream *listener, int with_listener) {
+    struct rt_sockaddr peer;
+    for (int i = 0; i < CLIENTS; i++) {
+        int fd =
+            i < with_listener ? rt_accept(listener, &peer, in(LONG)) : rt_accept_handle(listener->fd, &peer);
+        EXPECT(fd >= 0);
+        if (fd >= 0)
+            rt_close_handle(fd);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        EXPECT_INT(rt_end(&clients[i], RT_END_CLOSE), 0);
+}
+
+IO_TEST(none_is_accepted_ahead_where_that_is_not_wanted, 1) {
+    struct rt_sockaddr at;
+    struct rt_stream listener, clients[CLIENTS];
+    int fd;
+    listen_anywhere(&at, &fd);
+    EXPECT_INT(rt_attach(&listener, fd, true), 0);
+    rt_accept_ahead(&listener, false);
+    EXPECT_INT(rt_accept(&listener, NULL, in(SHORT)), -ETIMEDOUT);
+    come(clients, &at);
+    take(clients, &listener, 1);
+    rt_accept_ahead(&listener, true);
+    EXPECT_INT(rt_accept(&listener, NULL, in(SHORT)), -ETIMEDOUT);
+    come(clients, &at);
+    take(clients, &listener, CLIENTS);
+    rt_accept_ahead(&listener, false); /* what is under way is stopped */
+    EXPECT_INT(rt_accept(&listener, NULL, in(SHORT)), -ETIMEDOUT);
+    come(clients, &at);
+    take(clients, &listener, 1);
+    EXPECT_INT(rt_end(&listener, RT_END_CLOSE), 0);
+}
+
 /* Sends small pieces until no more is taken, now or a moment later. */
 static void send_until_full(struct rt_stream *s) {
     static char piece[8000];
@@ -480,6 +523,7 @@ const struct test_case io_tests[] = {
     IO_CASES(connect_is_refused_where_nobody_listens),
     IO_CASES(an_address_is_listened_at_once),
     IO_CASES(accept_tells_who_connects),
+    IO_CASES(none_is_accepted_ahead_where_that_is_not_wanted),
     IO_CASES(a_close_delivers_what_the_peer_takes_late),
     IO_CASES(lent_bytes_are_copied_before_a_wait),
     IO_CASES(bytes_are_received_behind_those_that_were_kept),
