@@ -63,7 +63,7 @@ struct cfg_upstream {
     struct cfg_list endpoints; /* struct cfg_endpoint, one at least */
     int balance;               /* enum cfg_balance */
     struct cfg_pool pool;
-    int64_t max_in_flight;
+    int64_t max_in_flight, max_pending;
     int64_t connect_timeout, timeout;
     int64_t max_header_bytes, max_headers; /* of a response */
     struct cfg_retry retry;
@@ -120,6 +120,7 @@ struct cfg_root {
 };
 
 extern const struct cfg_table cfg_root_table;
+extern const struct cfg_table cfg_upstream_table; /* upstream.c */
 
 /* Sources to structs. Pure: no file, clock or network is touched; the same input gives the same result. The sources must
  * live as long as the arena. 0 and *out, or -EINVAL (errors says what; *out is NULL), or -ENOMEM (errors->no_memory).

@@ -12,7 +12,6 @@ extern const struct cfg_table cfg_log_table;        /* config.c */
 extern const struct cfg_table cfg_listener_table;   /* listen.c */
 extern const struct cfg_table cfg_admin_table;      /* listen.c */
 extern const struct cfg_table cfg_limits_table;     /* limits.c */
-extern const struct cfg_table cfg_upstream_table;   /* upstream.c */
 extern const struct cfg_table cfg_middleware_table; /* middleware.c */
 extern const struct cfg_table cfg_route_table;      /* route.c */
 

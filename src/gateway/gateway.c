@@ -181,6 +181,7 @@ static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *err
         return rc;
     }
     warn_of_descriptors(s->root);
+    up_registry_publish(g->upstreams, s->root);
     publish(g, s);
     set_switches(&g->listeners, s->root);
     set_switches(&fresh, s->root);
@@ -198,7 +199,7 @@ static void warm_fiber(void *arg) {
 /* Connections that a pool is to hold from the start. */
 static void warm_pools(struct gateway *g, const struct cfg_root *root) {
     CFG_EACH(const struct cfg_upstream, c, &root->upstreams) {
-        struct up_upstream *u = c->pool.min_idle ? up_get(g->upstreams, c) : NULL;
+        struct up_upstream *u = c->pool.min_idle ? up_find(g->upstreams, c->head.name) : NULL;
         if (u && rt_spawn("warm pool", warm_fiber, u) != 0)
             up_put(u);
     }

@@ -46,7 +46,7 @@ static void unpark(struct gw_tunnel *t) {
 
 /* Where bytes have been lost, neither side may take what it has for all (U05). */
 static void end(struct gw_tunnel *t, int why) {
-    struct up_upstream *u = t->origin->endpoint->upstream;
+    struct up_cluster *cluster = t->origin->endpoint->cluster;
     bool lost = t->ways[CLIENT].held || t->ways[ORIGIN].held;
     bool quiet = (why == 0 || why == -ETIMEDOUT || why == -ECANCELED) && !lost;
     b_list_remove(&t->link);
@@ -63,7 +63,7 @@ static void end(struct gw_tunnel *t, int why) {
         e->fn(e, t->ways[CLIENT].bytes, t->ways[ORIGIN].bytes);
     }
     b_free(t);
-    up_put(u);
+    up_cluster_put(cluster);
 }
 
 /* --- carrying --- */

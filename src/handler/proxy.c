@@ -338,7 +338,8 @@ static int carry(struct carried *c, const struct proxy_state *s) {
     ex->close |= client.upgrade.len != 0; /* what follows the request is no HTTP, come what may (S24) */
     rc = up_start(&x, &ex->call, s->upstream, &out, &client, gw_worker()->res_fields, GW_FIELDS_MAX);
     ex->upstream = s->name;
-    ex->endpoint = x.endpoint ? b_slice_cstr(x.endpoint->text) : b_slice(NULL, 0);
+    if (x.endpoint) /* it may be gone by the time that the log is written */
+        ex->endpoint = b_arena_copy(&ex->call.arena, b_slice_cstr(x.endpoint->text));
     ex->attempts = x.attempts;
     if (rc == 0 && x.res.status == 101)
         rc = gw_tunnel_open(ex, &x, client.upgrade);

@@ -84,17 +84,17 @@ void rt_sem_release(struct rt_sem *s) {
     rt_sem_adjust(s, 1);
 }
 
-/* Takes a permit after all, or stands in the queue (false). */
-static bool take_or_queue(struct rt_sem *s, struct rt_sem_waiter *w) {
+/* Takes a permit after all (1), or stands in the queue (0), unless `most` do so already (-EAGAIN). */
+static int take_or_queue(struct rt_sem *s, struct rt_sem_waiter *w, uint32_t most) {
     pthread_mutex_lock(&s->lock);
-    atomic_fetch_add(&s->waiting, 1);
-    bool taken = b_list_empty(&s->waiters) && take(s);
-    if (taken)
+    uint32_t before = atomic_fetch_add(&s->waiting, 1);
+    int rc = b_list_empty(&s->waiters) && take(s) ? 1 : before >= most ? -EAGAIN : 0;
+    if (rc)
         atomic_fetch_sub(&s->waiting, 1);
     else
         b_list_push_back(&s->waiters, &w->link);
     pthread_mutex_unlock(&s->lock);
-    return taken;
+    return rc;
 }
 
 /* Leaves the queue; false when a permit has been granted meanwhile. */
@@ -109,10 +109,14 @@ static bool leave_queue(struct rt_sem *s, struct rt_sem_waiter *w) {
     return left;
 }
 
-bool rt_sem_enter(struct rt_sem *s, struct rt_sem_waiter *w, const void *wants) {
+static int enter(struct rt_sem *s, struct rt_sem_waiter *w, const void *wants, uint32_t most) {
     *w = (struct rt_sem_waiter){.fiber = rt_fiber_self(), .msg.fn = grant_arrives, .wants = wants};
     b_list_init(&w->link);
-    return rt_sem_try(s) || take_or_queue(s, w);
+    return rt_sem_try(s) ? 1 : take_or_queue(s, w, most);
+}
+
+bool rt_sem_enter(struct rt_sem *s, struct rt_sem_waiter *w, const void *wants) {
+    return enter(s, w, wants, UINT32_MAX) == 1;
 }
 
 int rt_sem_wait(struct rt_sem *s, struct rt_sem_waiter *w, rt_time deadline) {
@@ -129,9 +133,14 @@ int rt_sem_wait(struct rt_sem *s, struct rt_sem_waiter *w, rt_time deadline) {
     return 0;
 }
 
-int rt_sem_acquire(struct rt_sem *s, rt_time deadline) {
+int rt_sem_acquire_within(struct rt_sem *s, rt_time deadline, uint32_t most) {
     struct rt_sem_waiter w;
-    return rt_sem_enter(s, &w, NULL) ? 0 : rt_sem_wait(s, &w, deadline);
+    int rc = enter(s, &w, NULL, most);
+    return rc == 0 ? rt_sem_wait(s, &w, deadline) : rc < 0 ? rc : 0;
+}
+
+int rt_sem_acquire(struct rt_sem *s, rt_time deadline) {
+    return rt_sem_acquire_within(s, deadline, UINT32_MAX);
 }
 
 /* One who waits for a condition: on his fiber's stack. */

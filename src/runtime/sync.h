@@ -22,6 +22,9 @@ void rt_sem_destroy(struct rt_sem *s);
 bool rt_sem_try(struct rt_sem *s);
 /* Takes a permit, waiting for it: 0, -ETIMEDOUT or -ECANCELED. From a fiber. */
 int rt_sem_acquire(struct rt_sem *s, rt_time deadline) __attribute__((warn_unused_result));
+/* The same, but -EAGAIN at once when `most` stand in the queue already. */
+int rt_sem_acquire_within(struct rt_sem *s, rt_time deadline, uint32_t most)
+    __attribute__((warn_unused_result));
 /* The same in two steps, for who has something to do once he stands in the queue; the record is on his stack. */
 struct rt_sem_waiter {
     struct b_list link;

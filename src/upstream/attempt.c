@@ -11,6 +11,7 @@ int up_fail(struct up_exchange *x, enum http_error error, const char *why) {
 }
 
 int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc) {
+    x->outcome = rc == -ETIMEDOUT ? UP_TIMEOUT : rc == -ECANCELED || rc == -ENOMEM ? UP_GONE : UP_RESET;
     switch (rc) {
     case -ETIMEDOUT:
         return up_fail(x, rt_now() >= call->deadline ? HTTP_E_DEADLINE_EXCEEDED : HTTP_E_UPSTREAM_TIMEOUT,
@@ -29,9 +30,9 @@ static void drop_conn(struct up_exchange *x) {
 
 static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time *deadline, bool fresh) {
     x->phase = "connect";
-    int rc = up_pool_get(x->endpoint, call, deadline, fresh, &x->conn);
+    int rc = up_pool_get(x->endpoint, call, x->upstream->conf.connect_timeout, deadline, fresh, &x->conn);
     if (rc == 0 && x->conn->reused) {
-        tel_add(x->upstream->metrics.reused, rt_index(), 1);
+        tel_add(x->upstream->cluster->metrics.reused, rt_index(), 1);
         x->conn->uses++;
     }
     if (rc == -HTTP_E_UPSTREAM_CONNECT_TIMEOUT && rt_now() >= call->deadline)
@@ -58,7 +59,7 @@ static bool may_retry(const struct up_exchange *x, int rc, const struct http_req
 
 static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
                    const struct up_client *client, bool fresh, uint64_t *sent) {
-    rt_time deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
+    rt_time deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->conf.timeout));
     *sent = 0;
     x->attempts++;
     x->interim = 0;
@@ -89,46 +90,89 @@ static int take_first(struct up_exchange *x, struct rt_call *call, const struct 
     return x->first.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
 }
 
+/* A permit of the bulkhead; when there is none, the request waits for one, if there is room to. */
+static int admit(struct up_exchange *x, const struct rt_call *call) {
+    struct up_cluster *c = x->upstream->cluster;
+    int rc = rt_sem_try(&c->permits) ? 0
+                                     : rt_sem_acquire_within(&c->permits, call->deadline,
+                                                             (uint32_t)x->upstream->conf.max_pending);
+    x->admitted = rc == 0;
+    if (rc == -EAGAIN) {
+        tel_add(c->metrics.rejected, rt_index(), 1);
+        return -HTTP_E_BULKHEAD_FULL;
+    }
+    return rc ? up_socket_error(x, call, rc) : 0;
+}
+
+/* What a failed attempt says of its endpoint. */
+static enum up_outcome outcome_of(int rc) {
+    switch (-rc) {
+    case HTTP_E_UPSTREAM_CONNECT_FAILED:
+    case HTTP_E_UPSTREAM_CONNECT_TIMEOUT:
+    case HTTP_E_DNS_FAILED: return UP_CONNECT_FAILED;
+    case HTTP_E_UPSTREAM_RESET:
+    case HTTP_E_UPSTREAM_CLOSED:
+    case HTTP_E_RESPONSE_TRUNCATED: return UP_RESET;
+    case HTTP_E_UPSTREAM_TIMEOUT:
+    case HTTP_E_DEADLINE_EXCEEDED: return UP_TIMEOUT;
+    case HTTP_E_UPSTREAM_BAD_RESPONSE: return UP_BAD_RESPONSE;
+    default: return UP_GONE;
+    }
+}
+
+static void leave_endpoint(struct up_exchange *x, enum up_outcome outcome, rt_time took) {
+    struct up_endpoint *e = x->endpoint;
+    x->endpoint = NULL;
+    if (!e)
+        return;
+    up_endpoint_note(e, outcome, took);
+    up_endpoint_put(e, 1);
+}
+
 /* Not inlined: its locals would lie under the relaying of the response. */
 __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
                                        struct http_request *req, const struct up_client *client,
                                        struct http_field *fields, unsigned cap) {
-    uint64_t tried = 0, sent;
+    struct up_pick pick = {0};
+    uint64_t sent;
     bool fresh = false;
     *x = (struct up_exchange){
         .upstream = u, .fields = fields, .cap = cap, .req = req, .client = client, .phase = "queue"};
-    if (atomic_fetch_add_explicit(&u->in_flight, 1, memory_order_relaxed) >= u->max_in_flight) {
-        atomic_fetch_sub_explicit(&u->in_flight, 1, memory_order_relaxed);
-        tel_add(u->metrics.rejected, rt_index(), 1);
-        return -HTTP_E_BULKHEAD_FULL;
-    }
-    x->admitted = true;
+    int rc = admit(x, call);
+    if (rc)
+        return rc;
     x->began = rt_clock();
-    int first = client->has_body && !client->on_demand ? take_first(x, call, client) : 0;
-    if (first)
-        return first;
-    x->endpoint = up_balance(u, &tried);
-    for (;;) {
-        int rc = attempt(x, call, req, client, fresh, &sent);
-        if (rc == 0)
+    rc = client->has_body && !client->on_demand ? take_first(x, call, client) : 0;
+    while (rc == 0) {
+        if (!x->endpoint && !(x->endpoint = up_set_pick(up_cluster_set(u->cluster), &pick)))
+            return -HTTP_E_NO_ENDPOINT;
+        rt_time from = rt_now();
+        rc = attempt(x, call, req, client, fresh, &sent);
+        x->head_took = rt_now() - from;
+        if (rc == 0) {
+            x->outcome = x->res.status >= 500 ? UP_STATUS_5XX : UP_OK;
             return 0;
-        bool again = x->attempts < u->attempts && rt_now() < call->deadline && may_retry(x, rc, req, sent);
-        bool stale =
-            again && x->conn; /* a pooled connection that was closed: the endpoint itself may be well */
+        }
+        bool again =
+            x->attempts < u->conf.retry.attempts && rt_now() < call->deadline && may_retry(x, rc, req, sent);
+        fresh = again && x->conn; /* a kept connection that was closed: the endpoint itself may be well */
         drop_conn(x);
         up_forget_unsent(x);
-        if (!again)
+        if (!again) {
+            x->outcome = outcome_of(rc);
             return rc;
-        tel_add(u->metrics.retries, rt_index(), 1);
-        if (!stale)
-            x->endpoint = up_balance(u, &tried);
-        fresh = stale;
+        }
+        if (!fresh)
+            leave_endpoint(x, outcome_of(rc), x->head_took);
+        tel_add(u->cluster->metrics.retries, rt_index(), 1);
+        rc = 0;
     }
+    return rc;
 }
 
 struct up_conn *up_detach(struct up_exchange *x) {
     struct up_conn *c = x->conn;
-    up_hold(x->upstream);
+    up_cluster_hold(x->upstream->cluster);
     x->conn = NULL;
     b_free(c->in);
     c->in = NULL;
@@ -147,11 +191,12 @@ void up_finish(struct up_exchange *x) {
             up_pool_close(c);
     }
     if (x->admitted) {
-        atomic_fetch_sub_explicit(&x->upstream->in_flight, 1, memory_order_relaxed);
+        rt_sem_release(&x->upstream->cluster->permits);
         x->took = rt_clock() - x->began;
-        tel_observe(x->upstream->metrics.duration, rt_index(), (uint64_t)x->took);
+        tel_observe(x->upstream->cluster->metrics.duration, rt_index(), (uint64_t)x->took);
     }
+    leave_endpoint(x, x->outcome, x->head_took);
     x->admitted = false;
     if (x->bad)
-        tel_bad_response(rt_index(), b_slice_cstr(x->upstream->name), x->bad);
+        tel_bad_response(rt_index(), b_slice_cstr(x->upstream->cluster->name), x->bad);
 }

@@ -5,6 +5,7 @@
 #include "http/message.h"
 #include "runtime/pipe.h"
 #include "upstream/pool.h"
+#include "upstream/upstream.h"
 
 #define UP_PIECES 16
 #define UP_INTERIM_MAX 10 /* interim responses before the final one (S27) */
@@ -29,7 +30,7 @@ struct up_client {
 
 struct up_exchange {
     struct up_upstream *upstream;
-    struct up_endpoint *endpoint; /* of the last attempt */
+    struct up_endpoint *endpoint; /* of the last attempt, which it is a user of until up_finish */
     struct up_conn *conn;
     struct http_response res;  /* fields and reason are lent until the next wait */
     struct http_field *fields; /* the caller's array for them */
@@ -45,16 +46,18 @@ struct up_exchange {
     struct b_slice input; /* received, not yet given out; lent like the fields */
     uint64_t left;        /* of a body with a length */
     unsigned attempts;
-    bool admitted;      /* counted in upstream->in_flight */
+    bool admitted;      /* has one of the cluster's permits */
     bool body_taken;    /* more than the first piece of the request's body has been read: no second attempt */
     bool request_read;  /* its body has been read to its end */
     bool request_whole; /* the request has been sent to its end */
     bool deaf;          /* the endpoint takes no more of it */
     bool done;          /* the response has been read to its end */
-    rt_time began, took; /* clock; the whole exchange, known after up_finish */
-    const char *phase;   /* what is being waited for, literal */
-    const char *why;     /* of a failure: static text for its detail, or NULL */
-    enum http_error bad; /* what was wrong with a malformed response; HTTP_OK: nothing */
+    rt_time began, took;     /* clock; the whole exchange, known after up_finish */
+    rt_time head_took;       /* of rt_now: the last attempt, to its response's head or to its failure */
+    enum up_outcome outcome; /* of the last attempt, so far */
+    const char *phase;       /* what is being waited for, literal */
+    const char *why;         /* of a failure: static text for its detail, or NULL */
+    enum http_error bad;     /* what was wrong with a malformed response; HTTP_OK: nothing */
 };
 
 /* Sends the request and waits for the head of the final response, which may come before the request is whole, trying again on another endpoint where that is safe:
@@ -75,8 +78,8 @@ int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline)
 /* Body pieces that can be had without waiting; as up_read, and -EAGAIN when there are none. */
 int up_read_ready(struct up_exchange *x, struct b_slice *pieces) __attribute__((warn_unused_result));
 
-/* After a 101: the connection is the caller's, to be ended with up_pool_close, and so is a reference of its upstream
- * (up_put). */
+/* After a 101: the connection is the caller's, to be ended with up_pool_close, and so is a reference of its cluster
+ * (up_cluster_put). */
 struct up_conn *up_detach(struct up_exchange *x);
 
 /* Says that the response breaks the rule `why` of errors.def: gives -HTTP_E_UPSTREAM_BAD_RESPONSE. */

@@ -3,7 +3,8 @@
 #ifndef UPSTREAM_POOL_H
 #define UPSTREAM_POOL_H
 
-#include "upstream/upstream.h"
+#include "runtime/call.h"
+#include "upstream/cluster.h"
 
 struct up_conn {
     struct rt_stream stream;
@@ -22,14 +23,15 @@ struct up_conn {
  * permits it; or else the next that comes free on any worker, or a new one in its place. Waits for the connect for
  * connect_timeout at most. The deadline is the attempt's; it moves on by the time that it stood in line, which is not the
  * endpoint's fault. 0 or -(enum http_error). */
-int up_pool_get(struct up_endpoint *e, struct rt_call *call, rt_time *deadline, bool fresh,
-                struct up_conn **out) __attribute__((warn_unused_result));
+int up_pool_get(struct up_endpoint *e, struct rt_call *call, rt_time connect_timeout, rt_time *deadline,
+                bool fresh, struct up_conn **out) __attribute__((warn_unused_result));
 /* Puts a connection that has finished a request back, passes it to one who waits for it, or closes it where it cannot be
- * used again. From a fiber. */
+ * used again. From a fiber. The caller is a user of its endpoint. */
 void up_pool_give(struct up_conn *c);
 void up_pool_close(struct up_conn *c);
 /* Closes the idle connections of this worker. */
-void up_pool_clear(struct up_upstream *u);
+void up_pool_clear(struct up_cluster *cluster);
+void up_pool_clear_endpoint(struct up_endpoint *e);
 /* Handler of up_asked.msg. */
 void up_pool_asked(struct rt_msg *m);
 

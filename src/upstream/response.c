@@ -7,6 +7,7 @@
 
 int up_bad_response(struct up_exchange *x, enum http_error why) {
     x->bad = why;
+    x->outcome = UP_BAD_RESPONSE;
     return up_fail(x, HTTP_E_UPSTREAM_BAD_RESPONSE, http_error_info(why)->title);
 }
 
@@ -189,7 +190,10 @@ static int truncated(struct up_exchange *x, int rc) {
         x->res.keep_alive = false;
         return 0;
     }
-    return rc == -HTTP_E_UPSTREAM_CLOSED || rc == -HTTP_E_UPSTREAM_RESET ? -HTTP_E_RESPONSE_TRUNCATED : rc;
+    if (rc != -HTTP_E_UPSTREAM_CLOSED && rc != -HTTP_E_UPSTREAM_RESET)
+        return rc;
+    x->outcome = UP_RESET;
+    return -HTTP_E_RESPONSE_TRUNCATED;
 }
 
 int up_read_ready(struct up_exchange *x, struct b_slice *pieces) {

@@ -161,11 +161,11 @@ static int frame_next(struct up_exchange *x, const struct http_request *req, con
  * brings it, unless it was told. */
 static int flush_piece(struct up_exchange *x, struct rt_call *call, const struct http_request *req,
                        const struct up_client *client, struct framed *f, rt_time *deadline) {
-    rt_time from = rt_now(), until = rt_after(from, x->upstream->timeout);
+    rt_time from = rt_now(), until = rt_after(from, x->upstream->conf.timeout);
     int rc = flush(x, call, req, f, client->deadline_moves ? until : rt_earlier(call->deadline, until));
     if (client->deadline_moves)
         call->deadline = rt_after(call->deadline, rt_now() - from);
-    *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->timeout));
+    *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->conf.timeout));
     return rc;
 }
 

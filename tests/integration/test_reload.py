@@ -48,6 +48,58 @@ def test_weir_reload(lab):
     assert weir.get("/b").status == 200
 
 
+def test_endpoints_live_on_across_a_reload(lab):
+    """What did not change keeps its connections, whatever else of its upstream changed; what went away drains."""
+    stays, goes, comes = lab.origin(), lab.origin(), lab.origin()
+    weir = lab.weir({**proxy(stays, goes), "workers": 1})
+    for _ in range(4):
+        assert weir.get().status == 200
+    assert (len(stays.peers), len(goes.peers)) == (1, 1)
+    assert weir.reload({**proxy(comes, stays, timeout="7s", pool={"max_idle": 3}), "workers": 1}).status == 200
+    wait_until(lambda: weir.metric("weir_upstream_connections", upstream="origin") == 1, "the one that went is closed")
+    for _ in range(4):
+        assert weir.get().status == 200
+    assert (len(stays.peers), len(goes.requests), len(comes.requests)) == (1, 2, 2)
+    assert weir.metric("weir_endpoint_requests_total", endpoint=stays.url) == 4
+
+
+def test_an_endpoint_that_goes_may_finish(lab):
+    release = threading.Event()
+    goes = lab.origin(lambda request, peer: peer.wait(release) and echo(request, peer))
+    comes = lab.origin()
+    weir = lab.weir({**proxy(goes), "workers": 2})
+    held = background(weir.get)
+    wait_until(lambda: len(goes.requests) == 1, "a request is at the origin")
+    assert weir.reload({**proxy(comes), "workers": 2}).status == 200
+    assert weir.get().status == 200 and len(comes.requests) == 1
+    release.set()
+    assert held().status == 200
+    wait_until(lambda: weir.metric("weir_upstream_connections", upstream="origin") == 1, "its connection is closed")
+    assert weir.reload({**proxy(goes, comes), "workers": 2}).status == 200
+    for _ in range(4):
+        assert weir.get().status == 200
+    assert len(goes.requests) == 3
+
+
+def test_reload_changes_limits_of_a_pool(lab):
+    """Permits that are taken count on: fewer are given out at once, more at once."""
+    release = threading.Event()
+    origin = lab.origin(lambda request, peer: peer.wait(release) and echo(request, peer))
+    weir = lab.weir(proxy(origin, max_in_flight=1, max_pending=0))
+    held = [background(weir.get)]
+    wait_until(lambda: len(origin.requests) == 1, "a request is at the origin")
+    assert weir.get().status == 503
+    assert weir.reload(proxy(origin, max_in_flight=2, max_pending=0)).status == 200
+    held.append(background(weir.get))
+    wait_until(lambda: len(origin.requests) == 2, "there is room for another")
+    assert weir.reload(proxy(origin, max_in_flight=1, max_pending=0)).status == 200
+    assert weir.get().status == 503
+    release.set()
+    assert [result().status for result in held] == [200, 200]
+    wait_until(lambda: weir.get().status == 200, "the room is used again")
+    assert weir.metric("weir_bulkhead_in_flight", upstream="origin") == 0
+
+
 def test_reload_tells_the_difference(lab):
     weir = lab.weir(responding("a"))
     told = weir.reload(responding("a", "b"))

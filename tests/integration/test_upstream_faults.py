@@ -544,7 +544,7 @@ def test_bulkhead(lab):
     """Beyond max_in_flight there is 503 at once; room that becomes free is used again."""
     release = threading.Event()
     origin = lab.origin(lambda request, peer: peer.wait(release) and echo(request, peer))
-    weir = lab.weir(proxy(origin, max_in_flight=2))
+    weir = lab.weir(proxy(origin, max_in_flight=2, max_pending=0))
     held = [background(weir.get) for _ in range(2)]
     wait_until(lambda: len(origin.requests) == 2, "two requests are at the origin")
     with weir.refuses("bulkhead_full", 3), weir.counts(3, "weir_bulkhead_rejected_total", upstream="origin"):
@@ -556,6 +556,41 @@ def test_bulkhead(lab):
     assert [result().status for result in held] == [200, 200]
     wait_until(lambda: weir.get().status == 200, "the room is used again")
     assert origin.most_busy == 2
+
+
+def test_bulkhead_queue(lab):
+    """Beyond max_in_flight requests wait, in order of arrival, up to max_pending and within their deadline."""
+    release = threading.Semaphore(0)
+    origin = lab.origin(lambda request, peer: release.acquire(timeout=60) and echo(request, peer))
+    weir = lab.weir({**proxy(origin, max_in_flight=1, max_pending=2), "workers": 2})
+    held = [background(lambda: weir.get("/0"))]
+    wait_until(lambda: len(origin.requests) == 1, "one request is at the origin")
+    for n in (1, 2):
+        held.append(background(lambda n=n: weir.get(f"/{n}")))
+        wait_until(lambda: weir.metric("weir_bulkhead_pending") == n, f"{n} wait")
+    with weir.refuses("bulkhead_full"):
+        problem(weir.get("/3"), 503, "bulkhead_full")
+    for n in range(3):
+        release.release()
+        assert held[n]().status == 200
+    assert [r.target for r in origin.requests] == ["/0", "/1", "/2"]
+    assert origin.most_busy == 1
+    assert weir.metric("weir_bulkhead_pending") == 0
+
+
+def test_bulkhead_queue_ends_with_the_deadline(lab):
+    release = threading.Event()
+    origin = lab.origin(lambda request, peer: peer.wait(release) and echo(request, peer))
+    config = proxy(origin, max_in_flight=1, path="/late", deadline="300ms")
+    config["routes"].append({"match": {"path": "/held"}, "proxy": "origin"})
+    weir = lab.weir(config)
+    held = background(lambda: weir.get("/held"))
+    wait_until(lambda: len(origin.requests) == 1, "one request is at the origin")
+    problem(weir.get("/late"), 504, "deadline_exceeded")
+    release.set()
+    assert held().status == 200
+    assert [r.target for r in origin.requests] == ["/held"]
+    assert weir.metric("weir_bulkhead_pending") == 0
 
 
 def test_pool_max_connections(lab):

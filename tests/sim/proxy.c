@@ -104,10 +104,11 @@ static void check_upstream(void) {
     HOLDS(u != NULL);
     if (!u)
         return;
-    HOLDS(atomic_load(&u->in_flight) == 0);
-    HOLDS(rt_sem_waiting(&u->connections) == 0);
-    totals.moved += u->metrics.moved ? tel_series_value(u->metrics.moved) : 0; /* memory may be short */
-    HOLDS(atomic_load(&u->connections.available) + atomic_load(&u->idle) == u->pool.max_connections);
+    struct up_cluster *c = u->cluster;
+    HOLDS(atomic_load(&c->permits.available) == u->conf.max_in_flight);
+    HOLDS(rt_sem_waiting(&c->permits) == 0 && rt_sem_waiting(&c->connections) == 0);
+    totals.moved += c->metrics.moved ? tel_series_value(c->metrics.moved) : 0; /* memory may be short */
+    HOLDS(atomic_load(&c->connections.available) + atomic_load(&c->idle) == u->conf.pool.max_connections);
     up_put(u);
 }
 

@@ -144,6 +144,7 @@ static const char with_defaults[] =
     "      max_idle_time: 15s\n"
     "      max_lifetime: 1h\n"
     "    max_in_flight: 1024\n"
+    "    max_pending: 256\n"
     "    connect_timeout: 3s\n"
     "    timeout: \"${NONE:-5s}\"\n"
     "    max_header_bytes: 16KiB\n"

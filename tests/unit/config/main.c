@@ -1,7 +1,8 @@
 #include "test.h"
 
 #define SUITES(X) \
-    X(value) X(address) X(nearest) X(node) X(errors) X(schema) X(load) X(wrong) X(files) X(describe) X(memory)
+    X(value)      \
+    X(address) X(nearest) X(node) X(errors) X(schema) X(load) X(wrong) X(files) X(describe) X(memory) X(copy)
 
 #define DECLARE(name) extern const struct test_case name##_tests[];
 SUITES(DECLARE)

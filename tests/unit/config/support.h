@@ -9,7 +9,7 @@ struct loaded {
     struct cfg_errors errors;
     struct cfg_root *root; /* NULL: failed */
     int rc;
-    char said[16384]; /* all messages */
+    char said[65536]; /* all messages */
 };
 
 /* The environment of the tests: PORT=8080, EMPTY=, SECRET=hunter2hunter2, LINES="a\nb", DOLLAR=${PORT}; no other. */

@@ -311,11 +311,10 @@ TEST(not_built_yet) {
          "w:3:59: an entry of \"protocols\" cannot be \"spdy\": it can only be http/1.1\n"},
         {UPSTREAM("balance: p2c"),
          "w:3:51: \"balance\" cannot be \"p2c\": \"p2c\" is not built yet: use round_robin\n"},
-        {UPSTREAM("breaker: {}, health_check: {}, hash_on: ip, max_pending: 3"),
+        {UPSTREAM("breaker: {}, health_check: {}, hash_on: ip"),
          "w:3:42: \"breaker\" is not built yet: take it out\n"
          "w:3:55: \"health_check\" is not built yet: take it out\n"
-         "w:3:73: \"hash_on\" is not built yet: take it out\n"
-         "w:3:86: \"max_pending\" is not built yet: take it out; beyond `max_in_flight` a request is refused at once\n"},
+         "w:3:73: \"hash_on\" is not built yet: take it out\n"},
         {UPSTREAM("retry: {on: [reset], backoff: {}, budget: {}}"),
          "w:3:50: \"retry.on\" is not built yet: take it out\n"
          "w:3:63: \"retry.backoff\" is not built yet: take it out\n"

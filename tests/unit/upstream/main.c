@@ -1,8 +1,10 @@
 #include "test.h"
 
-extern const struct test_case balance_tests[], registry_tests[];
+extern const struct test_case round_robin_tests[], registry_tests[];
 
 int main(int argc, char **argv) {
-    static const struct test_suite suites[] = {{"balance", balance_tests}, {"registry", registry_tests}, {0}};
+    static const struct test_suite suites[] = {{"round_robin", round_robin_tests},
+                                               {"registry", registry_tests},
+                                               {0}};
     return test_main(argc, argv, suites);
 }

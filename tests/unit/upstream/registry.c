@@ -78,7 +78,7 @@ TEST(any_change_makes_a_new_one) {
     struct up_upstream *first = get(r, TWO);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         struct up_upstream *other = get(r, others[i]);
-        CHECK(other && other != first);
+        CHECK(other && other != first && other->cluster == first->cluster);
         if (other)
             up_put(other);
     }
@@ -89,10 +89,10 @@ TEST(any_change_makes_a_new_one) {
 TEST(the_last_reference_takes_it_off_the_list) {
     struct up_registry *r = up_registry_new();
     struct up_upstream *a = get(r, TWO);
-    a->turn = 77; /* state that a new one has not */
+    atomic_store(&a->cluster->idle, 77); /* state that a new one has not */
     up_put(a);
     struct up_upstream *b = get(r, TWO);
-    CHECK_UINT(b->turn, 0);
+    CHECK_INT(b->cluster->idle, 0);
     CHECK_UINT(atomic_load(&b->refs), 1);
     up_put(b);
     up_registry_free(r);
@@ -102,14 +102,15 @@ TEST(an_upstream_is_what_the_config_says) {
     struct up_registry *r = up_registry_new();
     struct up_upstream *u =
         get(r, "endpoints: [\"http://[::1]:8081\", \"http://o.example\"], pool: {max_connections: 9}");
-    REQUIRE(u && u->endpoint_count == 2);
-    const struct up_endpoint *literal = u->endpoints[0], *named = u->endpoints[1];
+    REQUIRE(u && up_cluster_set(u->cluster)->count == 2);
+    const struct up_member *members = up_cluster_set(u->cluster)->members;
+    const struct up_endpoint *literal = members[0].endpoint, *named = members[1].endpoint;
     CHECK_SLICE(literal->authority.ptr, literal->authority.len, "[::1]:8081");
     CHECK_UINT(literal->name.len, 0);
     CHECK_INT(literal->address.u.any.sa_family, AF_INET6);
     CHECK_SLICE(named->name.ptr, named->name.len, "o.example");
     CHECK_UINT(named->port, 80);
-    CHECK_INT(atomic_load(&u->connections.available), 9);
+    CHECK_INT(atomic_load(&u->cluster->connections.available), 9);
     up_put(u);
     up_registry_free(r);
 }

@@ -1,0 +1,92 @@
+/* Figures of upstreams and endpoints that are read at the scrape. */
+#include "upstream/figures.h"
+
+#include "upstream/cluster.h"
+#include "upstream/upstream.h"
+
+static void collect_in_flight(struct tel_samples *out, const struct up_cluster *c) {
+    struct b_slice name = b_slice_cstr(c->name);
+    tel_sample(out, &name, (double)(atomic_load(&c->max_in_flight) - atomic_load(&c->permits.available)));
+}
+
+static void collect_pending(struct tel_samples *out, const struct up_cluster *c) {
+    struct b_slice name = b_slice_cstr(c->name);
+    tel_sample(out, &name, (double)rt_sem_waiting(&c->permits));
+}
+
+static void collect_load(struct tel_samples *out, const struct up_cluster *c) {
+    const struct up_set *s = up_cluster_set((struct up_cluster *)(uintptr_t)c);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct b_slice labels[2] = {b_slice_cstr(c->name), b_slice_cstr(s->members[i].endpoint->text)};
+        tel_sample(out, labels, (double)up_load(s->members[i].endpoint));
+    }
+}
+
+/* One family; `each` is called for every cluster of the config in force, under its lock. */
+static struct figure {
+    struct tel_family family;
+    void (*each)(struct tel_samples *out, const struct up_cluster *c);
+} figures[] = {
+    {{.name = "weir_bulkhead_in_flight",
+      .help = "Requests that are at an upstream, of max_in_flight.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream"}},
+     collect_in_flight},
+    {{.name = "weir_bulkhead_pending",
+      .help = "Requests that wait because max_in_flight are at the upstream, of max_pending.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream"}},
+     collect_pending},
+    {{.name = "weir_endpoint_in_flight",
+      .help = "Attempts that are on their way to an endpoint.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream", "endpoint"}},
+     collect_load},
+};
+#define FIGURES (sizeof figures / sizeof figures[0])
+
+struct up_figures {
+    struct up_registry *registry;
+    struct one {
+        struct up_figures *all;
+        struct figure *figure;
+        struct tel_samples *out;
+    } each[FIGURES];
+};
+
+static void visit(struct up_cluster *c, void *arg) {
+    const struct one *o = arg;
+    pthread_mutex_lock(&c->lock);
+    if (up_cluster_set(c))
+        o->figure->each(o->out, c);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void collect(struct tel_samples *out, void *arg) {
+    struct one *o = arg;
+    o->out = out; /* one scrape at a time */
+    up_registry_each(o->all->registry, visit, o);
+}
+
+struct up_figures *up_figures_new(struct up_registry *r) {
+    struct up_figures *all = b_zalloc(B_TAG_UPSTREAM, sizeof *all);
+    if (!all)
+        return NULL;
+    all->registry = r;
+    for (size_t i = 0; i < FIGURES; i++) {
+        all->each[i] = (struct one){.all = all, .figure = &figures[i]};
+        if (tel_collector(&figures[i].family, collect, &all->each[i]) != 0) {
+            up_figures_free(all);
+            return NULL;
+        }
+    }
+    return all;
+}
+
+void up_figures_free(struct up_figures *all) {
+    if (!all)
+        return;
+    for (size_t i = 0; i < FIGURES; i++)
+        tel_collector_remove(&figures[i].family, collect, &all->each[i]);
+    b_free(all);
+}

@@ -1,0 +1,69 @@
+#include "upstream/set.h"
+
+static const struct up_balancer *const balancers[] = {[CFG_ROUND_ROBIN] = &up_round_robin};
+
+struct up_set *up_set_new(int balance, const struct up_member *members, uint32_t count) {
+    struct up_set *s = b_zalloc(B_TAG_UPSTREAM, sizeof *s + count * sizeof s->members[0]);
+    if (!s)
+        return NULL;
+    s->count = count;
+    s->balance = balance;
+    s->balancer = balancers[balance];
+    atomic_init(&s->avoid, UP_AVOIDED);
+    if (count)
+        memcpy(s->members, members, count * sizeof s->members[0]);
+    if (count && s->balancer->build(s)) {
+        b_free(s->table);
+        b_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void up_set_free(struct up_set *s) {
+    for (uint32_t i = 0; i < s->count; i++)
+        up_endpoint_put(s->members[i].endpoint, UP_USER);
+    b_free(s->table);
+    b_free(s);
+}
+
+/* Panic (Envoy's term): when more than half of those whose checks do not fail are ejected, the few that are left would
+ * be swamped, and the ejected ones are as good as any. With none left that is no panic: nothing answers. */
+void up_set_mark(struct up_set *s) {
+    uint32_t well = 0, ejected = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        uint32_t state = up_state(s->members[i].endpoint);
+        if (state & (UP_FAILING | UP_DRAINING))
+            continue;
+        if (state & (UP_EJECTED | UP_PROBING))
+            ejected++;
+        else
+            well++;
+    }
+    bool panic = well && ejected > well;
+    atomic_store_explicit(&s->avoid, panic ? UP_FAILING | UP_DRAINING : UP_AVOIDED, memory_order_relaxed);
+}
+
+uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick *p) {
+    for (uint32_t n = 0; n < s->count; n++) {
+        uint32_t i = from + n < s->count ? from + n : from + n - s->count;
+        if (up_usable(s, i, p))
+            return i;
+    }
+    return UP_NONE;
+}
+
+struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p) {
+    uint32_t i = s->count ? s->balancer->pick(s, p) : UP_NONE;
+    if (i == UP_NONE && p->tried_count) {
+        struct up_pick again = {.hash = p->hash, .now = p->now};
+        i = s->count ? s->balancer->pick(s, &again) : UP_NONE;
+    }
+    if (i == UP_NONE)
+        return NULL;
+    struct up_endpoint *e = s->members[i].endpoint;
+    if (p->tried_count < UP_TRIED_MAX)
+        p->tried[p->tried_count++] = e;
+    up_endpoint_hold(e, 1);
+    return e;
+}
