@@ -215,11 +215,34 @@ static const struct cfg_later upstream_later[] = {
     {0},
 };
 
+/* Endpoints are known by their URL. */
+static int check_upstream(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
+    const struct cfg_upstream *u = conf;
+    struct b_map seen;
+    int rc = 0;
+    (void)node;
+    b_map_init(&seen, B_TAG_CONFIG, (struct b_hash_key){0, 0});
+    CFG_EACH(const struct cfg_endpoint, e, &u->endpoints) {
+        if (b_map_get(&seen, e->url.text))
+            cfg_warn_at(
+                errors, e->head.node,
+                "the endpoint %s is there twice, and counts once: give it a `weight` for a larger share",
+                e->url.text.ptr);
+        else
+            rc = b_map_put(&seen, e->url.text, (void *)(uintptr_t)e);
+        if (rc)
+            break;
+    }
+    b_map_free(&seen);
+    return rc;
+}
+
 const struct cfg_table cfg_upstream_table = {
     .name = "an upstream",
     .summary = "A service behind weir",
     .options = upstream_options,
     .size = sizeof(struct cfg_upstream),
+    .check = check_upstream,
     .later = upstream_later,
 };
 
