@@ -37,6 +37,8 @@ STARTS = 20
 MICROS = {
     "micro_runtime": ["src/runtime/*.[cS]", "src/base/*.c"],
     "micro_h1": ["src/http/*.c", "src/json/writer.c", "src/base/*.c"],
+    "micro_upstream": [f"src/{folder}/*.[cS]" for folder in
+                       ("upstream", "telemetry", "config", "http", "json", "net", "runtime", "base")],
 }
 
 # kind "load": closed loop; "rate": all subjects at one constant rate; "idle": connections that do nothing any more.
@@ -448,7 +450,7 @@ def build_micros():
         parts = [path for pattern in patterns for path in sorted(glob.glob(os.path.join(ROOT, pattern)))]
         print(f"    compiling bench/{name}.c")
         command = [os.environ.get("CC", "cc"), *CFLAGS, f"-I{ROOT}/src", source, *parts, "-lm",
-                   "-o", os.path.join(BUILD, name)]
+                   "-lyaml", "-lcares", "-ffunction-sections", "-Wl,--gc-sections,--as-needed", "-o", os.path.join(BUILD, name)]
         done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
         if done.returncode:
             print(f"    {name}: skipped, it does not compile: {done.stderr.decode(errors='replace').strip()[:500]}")

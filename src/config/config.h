@@ -8,7 +8,14 @@
 enum cfg_io { CFG_IO_AUTO, CFG_IO_EPOLL, CFG_IO_URING };
 enum cfg_level { CFG_LEVEL_DEBUG, CFG_LEVEL_INFO, CFG_LEVEL_WARN, CFG_LEVEL_ERROR };
 enum cfg_log_format { CFG_LOG_AUTO, CFG_LOG_JSON, CFG_LOG_TEXT };
-enum cfg_balance { CFG_ROUND_ROBIN };
+enum cfg_balance {
+    CFG_ROUND_ROBIN,
+    CFG_WEIGHTED_ROUND_ROBIN,
+    CFG_RANDOM,
+    CFG_LEAST_REQUEST,
+    CFG_P2C,
+    CFG_CONSISTENT_HASH
+};
 
 struct cfg_log {
     struct cfg_head head;
@@ -62,6 +69,8 @@ struct cfg_upstream {
     struct cfg_head head;      /* head.name: its name */
     struct cfg_list endpoints; /* struct cfg_endpoint, one at least */
     int balance;               /* enum cfg_balance */
+    struct b_slice hash_on;    /* checked: cfg_parse_hash_on; ptr NULL: not given */
+    int64_t slow_start;        /* 0: none */
     struct cfg_pool pool;
     int64_t max_in_flight, max_pending;
     int64_t connect_timeout, timeout;
@@ -128,6 +137,14 @@ extern const struct cfg_table cfg_upstream_table; /* upstream.c */
 int cfg_load(const struct cfg_source *sources, size_t n, const struct cfg_registry *registry, cfg_env_fn env,
              struct b_arena *arena, struct cfg_root **out, struct cfg_errors *errors)
     __attribute__((warn_unused_result));
+
+enum cfg_hash_kind { CFG_HASH_IP, CFG_HASH_PATH, CFG_HASH_HEADER, CFG_HASH_COOKIE, CFG_HASH_QUERY };
+struct cfg_hash_on {
+    enum cfg_hash_kind kind;
+    struct b_slice name; /* of the header, cookie or parameter; else empty */
+};
+/* `ip`, `path`, `header:NAME`, `cookie:NAME`, `query:NAME`. NULL, or what is wrong. */
+const char *cfg_parse_hash_on(struct b_slice s, struct cfg_hash_on *out);
 
 /* The upstream of that name, or NULL. */
 const struct cfg_upstream *cfg_upstream_find(const struct cfg_root *root, struct b_slice name);

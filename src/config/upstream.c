@@ -123,15 +123,48 @@ static const struct cfg_table retry_table = {
     .later = retry_later,
 };
 
-static const char *const balance_choices[] = {"round_robin", NULL};
-static const struct cfg_later balance_later[] = {
-    {"weighted_round_robin", NULL, "use round_robin, which honours weights"},
-    {"least_request", NULL, "use round_robin"},
-    {"p2c", NULL, "use round_robin"},
-    {"consistent_hash", NULL, "use round_robin"},
-    {"random", NULL, "use round_robin"},
-    {0},
+static const char *const balance_choices[] = {
+    [CFG_ROUND_ROBIN] = "round_robin",
+    [CFG_WEIGHTED_ROUND_ROBIN] = "weighted_round_robin",
+    [CFG_RANDOM] = "random",
+    [CFG_LEAST_REQUEST] = "least_request",
+    [CFG_P2C] = "p2c",
+    [CFG_CONSISTENT_HASH] = "consistent_hash",
+    NULL,
 };
+
+/* RFC 9110 section 5.6.2; names of cookies are tokens, too (RFC 6265 section 4.1.1). */
+static bool is_token(struct b_slice s) {
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool letter = b_lower(c) >= 'a' && b_lower(c) <= 'z';
+        if (!letter && !b_is_digit(c) && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return s.len > 0;
+}
+
+const char *cfg_parse_hash_on(struct b_slice s, struct cfg_hash_on *out) {
+    static const struct {
+        const char *word;
+        enum cfg_hash_kind kind;
+        bool named;
+    } kinds[] = {{"ip", CFG_HASH_IP, false},
+                 {"path", CFG_HASH_PATH, false},
+                 {"header:", CFG_HASH_HEADER, true},
+                 {"cookie:", CFG_HASH_COOKIE, true},
+                 {"query:", CFG_HASH_QUERY, true}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct b_slice word = b_slice_cstr(kinds[i].word);
+        if (kinds[i].named ? !b_slice_starts(s, word) : !b_slice_eq(s, word))
+            continue;
+        *out = (struct cfg_hash_on){kinds[i].kind, b_slice_from(s, word.len)};
+        if (kinds[i].named && !is_token(out->name))
+            return "give the name behind the colon, such as header:X-User";
+        return NULL;
+    }
+    return "give one of ip, path, header:NAME, cookie:NAME, query:NAME";
+}
 
 static const struct cfg_option upstream_options[] = {
     {.name = "endpoints",
@@ -148,8 +181,25 @@ static const struct cfg_option upstream_options[] = {
      CFG_AT(struct cfg_upstream, balance),
      .default_text = "round_robin",
      .choices = balance_choices,
-     .later = balance_later,
-     .help = "how an endpoint is chosen"},
+     .help =
+         "how an endpoint is chosen: in turn by weight (both round robins), at random by weight, the one with the "
+         "fewest requests on their way, the better of two by latency and load, or always the same for a key"},
+    {.name = "hash_on",
+     .type = CFG_STRING,
+     CFG_AT(struct cfg_upstream, hash_on),
+     .min = 1,
+     .max = 256,
+     .example = "\"header:X-User\"",
+     .help =
+         "the key of `balance: consistent_hash`: ip, path, header:NAME, cookie:NAME or query:NAME; a request without "
+         "it goes anywhere"},
+    {.name = "slow_start",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_upstream, slow_start),
+     .default_text = "0s",
+     .min = 0,
+     .max = CFG_H,
+     .help = "in which an endpoint that joins, or is well again, comes to its full share; 0s: at once"},
     {.name = "pool",
      .type = CFG_OBJECT,
      CFG_AT(struct cfg_upstream, pool),
@@ -210,7 +260,6 @@ static const struct cfg_later upstream_later[] = {
     {"discover", NULL, "name the `endpoints`"},
     {"breaker", NULL, "take it out"},
     {"health_check", NULL, "take it out"},
-    {"hash_on", NULL, "take it out"},
     {"tls", "TLS to upstreams", "take it out and use http://"},
     {0},
 };
@@ -218,9 +267,19 @@ static const struct cfg_later upstream_later[] = {
 /* Endpoints are known by their URL. */
 static int check_upstream(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
     const struct cfg_upstream *u = conf;
+    struct cfg_hash_on on;
     struct b_map seen;
     int rc = 0;
-    (void)node;
+    const char *why = u->hash_on.ptr ? cfg_parse_hash_on(u->hash_on, &on) : NULL;
+    if (why) {
+        char shown[CFG_SHOWN_SIZE];
+        return cfg_error_at(errors, cfg_node_get(node, "hash_on"), "\"hash_on\" cannot be %s: %s",
+                            cfg_text_shown(u->hash_on, shown), why);
+    }
+    if ((u->balance == CFG_CONSISTENT_HASH) != (u->hash_on.ptr != NULL))
+        return cfg_error_at(errors, node,
+                            u->hash_on.ptr ? "\"hash_on\" is for `balance: consistent_hash` only"
+                                           : "`balance: consistent_hash` needs \"hash_on\", such as ip");
     b_map_init(&seen, B_TAG_CONFIG, (struct b_hash_key){0, 0});
     CFG_EACH(const struct cfg_endpoint, e, &u->endpoints) {
         if (b_map_get(&seen, e->url.text))

@@ -46,26 +46,6 @@ struct b_slice gw_request_id(struct exchange *ex) {
     return ex->request_id;
 }
 
-const struct net_peer *gw_peer(const struct exchange *ex) {
-    return &ex->conn->peer;
-}
-
-bool gw_peer_trusted(const struct exchange *ex) {
-    const struct net_peer *p = &ex->conn->peer;
-    CFG_EACH(const struct cfg_cidr, net, &ex->snapshot->root->trusted_proxies) {
-        int family = net->kind == CFG_HOST_IPV4 ? AF_INET : AF_INET6;
-        if (net_peer_in(p, family, net->ip, net->bits))
-            return true;
-    }
-    return false;
-}
-
-struct b_slice gw_client_address(struct exchange *ex) {
-    char text[NET_PEER_TEXT];
-    size_t n = net_peer_format_ip(&ex->conn->peer, text);
-    return b_arena_copy(&ex->call.arena, b_slice(text, n));
-}
-
 /* `TimeoutValue TimeoutUnit` of gRPC over HTTP/2: at most 8 digits and one of H M S m u n. RT_NEVER when malformed. */
 static rt_time grpc_timeout(struct b_slice text) {
     static const char units[] = "HMSmun";

@@ -5,6 +5,7 @@
 #include "gateway/conn.h"
 #include "gateway/module.h"
 #include "gateway/tunnel.h"
+#include "handler/hash_on_common.h"
 #include "handler/proxy_trailers.h"
 #include "handler/proxy_upgrade.h"
 #include "runtime/worker.h"
@@ -22,6 +23,8 @@ struct proxy_state {
     struct b_slice strip_prefix; /* without a final slash */
     struct b_slice name;
     const struct proxy_conf *conf;
+    struct cfg_hash_on hash_on;
+    bool hashed;
 };
 
 static const struct cfg_option options[] = {
@@ -87,6 +90,7 @@ static int open(const struct gw_open *o, const struct cfg_route *route, const vo
     if (!s->upstream)
         return cfg_error_memory(o->errors);
     s->name = c->upstream.name;
+    s->hashed = s->upstream->conf.hash_on.ptr && !cfg_parse_hash_on(s->upstream->conf.hash_on, &s->hash_on);
     s->conf = c;
     s->strip_prefix = c->strip_prefix;
     while (s->strip_prefix.len && s->strip_prefix.ptr[s->strip_prefix.len - 1] == '/')
@@ -321,6 +325,7 @@ static int carry(struct carried *c, const struct proxy_state *s) {
     struct up_client client = {.upgrade = hd_proxy_upgrade(ex, &s->conf->upgrade),
                                .has_body = gw_body_pending(ex),
                                .on_demand = gw_body_on_demand(ex),
+                               .hash = s->hashed ? hd_hash_on(ex, &s->hash_on) : 0,
                                .deadline_moves = !ex->deadline_told,
                                .read = read_body,
                                .wait = wait_body,

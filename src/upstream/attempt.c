@@ -133,7 +133,7 @@ static void leave_endpoint(struct up_exchange *x, enum up_outcome outcome, rt_ti
 __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
                                        struct http_request *req, const struct up_client *client,
                                        struct http_field *fields, unsigned cap) {
-    struct up_pick pick = {0};
+    struct up_pick pick;
     uint64_t sent;
     bool fresh = false;
     *x = (struct up_exchange){
@@ -143,7 +143,12 @@ __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *ca
         return rc;
     x->began = rt_clock();
     rc = client->has_body && !client->on_demand ? take_first(x, call, client) : 0;
+    pick.tried_count = 0; /* the rest of it is not cleared: it is some hundred bytes */
+    pick.hash = client->hash;
+    pick.rng = &rt_self()->rng;
+    pick.no_warming = false;
     while (rc == 0) {
+        pick.now = rt_now();
         if (!x->endpoint && !(x->endpoint = up_set_pick(up_cluster_set(u->cluster), &pick)))
             return -HTTP_E_NO_ENDPOINT;
         rt_time from = rt_now();

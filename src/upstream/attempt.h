@@ -17,6 +17,7 @@ struct up_client {
     const struct http_fields *trailers; /* once read gave 0: what goes behind a chunked body; NULL: nothing */
     bool takes_trailers;                /* of the response */
     struct b_slice upgrade;             /* the protocol that is asked for, without a body; empty: none */
+    uint64_t hash;                      /* for consistent_hash: see up_pick */
     bool deadline_moves; /* while the body streams, so that it cannot be told to the endpoint */
     /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
     int (*read)(void *arg, struct b_slice *piece);

@@ -70,14 +70,25 @@ struct change {
     struct up_set *old;
 };
 
+/* It is cold: it joins a cluster that serves already, or was away. */
+static void warm_up(struct up_endpoint *e) {
+    if (!atomic_load(&e->cluster->slow_start))
+        return;
+    atomic_store(&e->back_at, rt_now());
+    atomic_fetch_or(&e->state, UP_WARMING);
+}
+
 /* Under the cluster's lock. */
 static struct up_endpoint *find_or_make(struct change *ch, const struct up_target *t) {
     struct up_endpoint *e = b_map_get(&ch->known, t->url->text);
     if (e && up_endpoint_try_hold(e))
         return e;
     e = up_endpoint_new(ch->cluster, t->url);
-    if (e)
-        b_list_push_back(&ch->cluster->endpoints, &e->link);
+    if (!e)
+        return NULL;
+    b_list_push_back(&ch->cluster->endpoints, &e->link);
+    if (up_cluster_set(ch->cluster))
+        warm_up(e);
     return e;
 }
 
@@ -174,7 +185,9 @@ int up_cluster_apply(struct up_cluster *c, int balance, const struct up_target *
 void up_cluster_mark(struct up_endpoint *e, uint32_t set, uint32_t clear) {
     struct up_cluster *c = e->cluster;
     pthread_mutex_lock(&c->lock);
-    atomic_store(&e->state, (atomic_load(&e->state) & ~clear) | set);
+    uint32_t before = atomic_fetch_and(&e->state, ~clear), now = atomic_fetch_or(&e->state, set) | set;
+    if ((before & UP_AVOIDED) && !(now & UP_AVOIDED))
+        warm_up(e);
     struct up_set *s = up_cluster_set(c);
     if (s)
         up_set_mark(s);
@@ -259,6 +272,7 @@ void up_cluster_limits(struct up_cluster *c, const struct cfg_upstream *conf) {
     atomic_store(&c->min_idle, pool->min_idle);
     atomic_store(&c->max_idle_time, pool->max_idle_time);
     atomic_store(&c->max_lifetime, pool->max_lifetime);
+    atomic_store(&c->slow_start, conf->slow_start);
 }
 
 bool up_cluster_try_hold(struct up_cluster *c) {

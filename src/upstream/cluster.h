@@ -28,7 +28,8 @@ struct up_cluster {
     struct up_upstream
         *current; /* NULL: the config in force has none of this name; under the registry's lock */
     /* Limits of the pool, of the config in force. */
-    _Atomic int64_t max_connections, max_in_flight, max_idle, min_idle, max_idle_time, max_lifetime;
+    _Atomic int64_t max_connections, max_in_flight, max_idle, min_idle, max_idle_time, max_lifetime,
+        slow_start;
     struct rt_sem permits;     /* max_in_flight, one for each request: the bulkhead */
     struct rt_sem connections; /* max_connections, one for each connection, idle or not */
     /* Connections waiting in pools, over all workers. Raised before it is asked who waits for a permit; who waits stands
@@ -45,6 +46,12 @@ struct up_cluster {
 /* The set at this moment: until the next wait. */
 static inline struct up_set *up_cluster_set(struct up_cluster *c) {
     return atomic_load_explicit(&c->set, memory_order_acquire);
+}
+
+/* Requests that have a permit of the bulkhead. */
+static inline int64_t up_cluster_in_flight(struct up_cluster *c) {
+    return atomic_load_explicit(&c->max_in_flight, memory_order_relaxed) -
+           atomic_load_explicit(&c->permits.available, memory_order_relaxed);
 }
 
 /* One endpoint as the config or a discovery names it. */

@@ -4,6 +4,7 @@
 
 #include "net/address.h"
 #include "upstream/cluster.h"
+#include "upstream/latency.h"
 
 static struct tel_family requests = {.name = "weir_endpoint_requests_total",
                                      .help =
@@ -87,9 +88,18 @@ static const char *const reasons[] = {
     [UP_BAD_RESPONSE] = "bad_response",      [UP_STATUS_5XX] = "5xx",
 };
 
+static void note_latency(struct up_endpoint *e, enum up_outcome outcome, rt_time took) {
+    rt_time now = rt_now();
+    atomic_store_explicit(&e->latency.since, now, memory_order_relaxed);
+    if (outcome == UP_OK)
+        up_latency_observe(e, took, now);
+    else if (outcome != UP_GONE)
+        up_latency_punish(e, took, now);
+}
+
 /* Failures are rare, but those of a dead endpoint are not: found by their labels once. */
 void up_endpoint_note(struct up_endpoint *e, enum up_outcome outcome, rt_time took) {
-    (void)took;
+    note_latency(e, outcome, took);
     if (outcome == UP_OK || outcome == UP_GONE)
         return;
     struct tel_series *s = atomic_load_explicit(&e->failures[outcome], memory_order_acquire);

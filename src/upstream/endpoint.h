@@ -43,11 +43,20 @@ struct up_idle {
     char apart[64 - sizeof(struct b_list) - sizeof(struct b_counter)];
 };
 
+/* See latency.h. */
+struct up_latency {
+    _Atomic uint64_t average; /* ns; 0: nothing is known */
+    _Atomic rt_time at;       /* when that was reckoned */
+    _Atomic rt_time since;    /* when it last answered, or got something to do: rt_now */
+};
+
 struct up_endpoint {
     /* The low half counts the attempts on their way, which is its load; the high half connections and sets. It is freed when
      * both are 0. */
     _Atomic uint64_t users;
     _Atomic uint32_t state; /* enum up_state */
+    struct up_latency latency;
+    _Atomic rt_time back_at; /* when it joined, or was well again */
     struct up_cluster *cluster;
     struct b_list link;       /* of cluster->endpoints, under cluster->lock */
     char *text;               /* as the config or the discovery wrote it: the `endpoint` label */

@@ -6,7 +6,7 @@
 
 static void collect_in_flight(struct tel_samples *out, const struct up_cluster *c) {
     struct b_slice name = b_slice_cstr(c->name);
-    tel_sample(out, &name, (double)(atomic_load(&c->max_in_flight) - atomic_load(&c->permits.available)));
+    tel_sample(out, &name, (double)up_cluster_in_flight((struct up_cluster *)(uintptr_t)c));
 }
 
 static void collect_pending(struct tel_samples *out, const struct up_cluster *c) {

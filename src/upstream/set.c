@@ -1,6 +1,15 @@
 #include "upstream/set.h"
 
-static const struct up_balancer *const balancers[] = {[CFG_ROUND_ROBIN] = &up_round_robin};
+#include "upstream/cluster.h"
+
+static const struct up_balancer *const balancers[] = {
+    [CFG_ROUND_ROBIN] = &up_round_robin,
+    [CFG_WEIGHTED_ROUND_ROBIN] = &up_round_robin,
+    [CFG_RANDOM] = &up_random,
+    [CFG_LEAST_REQUEST] = &up_least_request,
+    [CFG_P2C] = &up_p2c,
+    [CFG_CONSISTENT_HASH] = &up_consistent_hash,
+};
 
 struct up_set *up_set_new(int balance, const struct up_member *members, uint32_t count) {
     struct up_set *s = b_zalloc(B_TAG_UPSTREAM, sizeof *s + count * sizeof s->members[0]);
@@ -44,6 +53,27 @@ void up_set_mark(struct up_set *s) {
     atomic_store_explicit(&s->avoid, panic ? UP_FAILING | UP_DRAINING : UP_AVOIDED, memory_order_relaxed);
 }
 
+#define WARM_LEAST 10 /* percent of its share that a cold endpoint begins with */
+
+static bool warm_enough(struct up_endpoint *e, const struct up_pick *p) {
+    rt_time span = atomic_load_explicit(&e->cluster->slow_start, memory_order_relaxed);
+    rt_time age = p->now - atomic_load_explicit(&e->back_at, memory_order_relaxed);
+    if (age >= span) {
+        atomic_fetch_and(&e->state, ~(uint32_t)UP_WARMING);
+        return true;
+    }
+    if (p->no_warming)
+        return true;
+    uint64_t percent = (uint64_t)(age > 0 ? age : 0) * 100 / (uint64_t)span;
+    return b_rng_below(p->rng, 100) < (percent > WARM_LEAST ? percent : WARM_LEAST);
+}
+
+bool up_usable_state(const struct up_set *s, struct up_endpoint *e, uint32_t state, const struct up_pick *p) {
+    if (state & atomic_load_explicit(&((struct up_set *)(uintptr_t)s)->avoid, memory_order_relaxed))
+        return false;
+    return !(state & UP_WARMING) || warm_enough(e, p);
+}
+
 uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick *p) {
     for (uint32_t n = 0; n < s->count; n++) {
         uint32_t i = from + n < s->count ? from + n : from + n - s->count;
@@ -55,13 +85,15 @@ uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick
 
 struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p) {
     uint32_t i = s->count ? s->balancer->pick(s, p) : UP_NONE;
-    if (i == UP_NONE && p->tried_count) {
-        struct up_pick again = {.hash = p->hash, .now = p->now};
-        i = s->count ? s->balancer->pick(s, &again) : UP_NONE;
+    if (i == UP_NONE && s->count) {
+        struct up_pick again = {.hash = p->hash, .now = p->now, .rng = p->rng, .no_warming = true};
+        i = s->balancer->pick(s, &again);
     }
     if (i == UP_NONE)
         return NULL;
     struct up_endpoint *e = s->members[i].endpoint;
+    if (up_load(e) == 0)
+        atomic_store_explicit(&e->latency.since, p->now, memory_order_relaxed);
     if (p->tried_count < UP_TRIED_MAX)
         p->tried[p->tried_count++] = e;
     up_endpoint_hold(e, 1);

@@ -4,6 +4,7 @@
 #ifndef UPSTREAM_SET_H
 #define UPSTREAM_SET_H
 
+#include "base/rng.h"
 #include "config/config.h"
 #include "upstream/endpoint.h"
 
@@ -14,8 +15,10 @@ struct up_set;
 
 /* What is known when an endpoint is picked. */
 struct up_pick {
-    uint64_t hash; /* of what the config's hash_on names */
+    uint64_t hash; /* of what the config's hash_on names; where it is not there, a random number */
     rt_time now;
+    struct b_rng *rng;
+    bool no_warming; /* slow start is not looked at: there is nobody else */
     unsigned
         tried_count; /* endpoints that earlier attempts of the request went to: avoided while there are others */
     const struct up_endpoint *tried[UP_TRIED_MAX];
@@ -38,6 +41,7 @@ struct up_member {
 struct up_set {
     uint32_t count;
     int balance;            /* enum cfg_balance */
+    bool even;              /* all have one weight; for the balancer\'s use */
     _Atomic uint32_t avoid; /* UP_AVOIDED; in panic without UP_EJECTED (up_set_mark) */
     _Atomic uint32_t turn;  /* for the balancer's use */
     const struct up_balancer *balancer;
@@ -52,10 +56,14 @@ void up_set_free(struct up_set *s);
 /* Looks at the state of all members and sets `avoid`. Under the cluster's lock. */
 void up_set_mark(struct up_set *s);
 
+/* Whether one whose state is not 0 may be picked: what keeps it back is ignored in panic, and an endpoint in slow start gets
+ * a growing part of its share. */
+bool up_usable_state(const struct up_set *s, struct up_endpoint *e, uint32_t state, const struct up_pick *p);
 /* Whether the member may be picked for a request that has not tried it yet. */
 static inline bool up_usable(const struct up_set *s, uint32_t i, const struct up_pick *p) {
-    const struct up_endpoint *e = s->members[i].endpoint;
-    if (up_state(e) & atomic_load_explicit(&((struct up_set *)(uintptr_t)s)->avoid, memory_order_relaxed))
+    struct up_endpoint *e = s->members[i].endpoint;
+    uint32_t state = up_state(e);
+    if (state && !up_usable_state(s, e, state, p))
         return false;
     for (unsigned n = 0; n < p->tried_count; n++)
         if (p->tried[n] == e)
@@ -69,6 +77,6 @@ uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick
  * and is usable; NULL when none is. Notes it in *p as tried. */
 struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p);
 
-extern const struct up_balancer up_round_robin; /* round_robin.c */
+extern const struct up_balancer up_round_robin, up_random, up_least_request, up_p2c, up_consistent_hash;
 
 #endif

@@ -259,7 +259,7 @@ void up_warm(struct up_upstream *u) {
     /* one try each: a connection may be closed again at once */
     for (int64_t n = 0; n < u->conf.pool.min_idle && atomic_load(&cluster->idle) < u->conf.pool.min_idle;
          n++) {
-        struct up_pick pick = {.now = rt_now()};
+        struct up_pick pick = {.now = rt_now(), .rng = &rt_self()->rng};
         struct up_endpoint *e = up_set_pick(up_cluster_set(cluster), &pick);
         rt_time deadline = call.deadline;
         struct up_conn *c;

@@ -137,6 +137,7 @@ static const char with_defaults[] =
     "      - url: \"http://h:1\"\n"
     "        weight: 1\n"
     "    balance: round_robin\n"
+    "    slow_start: 0s\n"
     "    pool:\n"
     "      max_connections: 200\n"
     "      max_idle: 100\n"

@@ -109,7 +109,8 @@ TEST(wrong_types) {
         {UPSTREAM("timeout: "),
          "w:3:51: \"timeout\" cannot be empty: give a duration, such as 30s, or leave the line out\n"},
         {UPSTREAM("pool: 3"), "w:3:48: \"pool\" cannot be \"3\": give a map\n"},
-        {UPSTREAM("balance: []"), "w:3:51: \"balance\" cannot be a list: it can only be round_robin\n"},
+        {UPSTREAM("balance: []"),
+         "w:3:51: \"balance\" cannot be a list: it is one of round_robin, weighted_round_robin, random, least_request, p2c, consistent_hash\n"},
         {HEAD "upstreams: [a]" TAIL, "w:3:12: \"upstreams\" cannot be a list: give a map\n"},
         {HEAD "upstreams: {u: 1}" TAIL, "w:3:16: an upstream cannot be \"1\": give a map of its options\n"},
         {HEAD "upstreams: {u: {endpoints: 'http://h'}}" TAIL,
@@ -309,12 +310,16 @@ TEST(not_built_yet) {
          "w:3:17: TLS is not built yet: take it out, and let something in front of weir end it\n"
          "w:3:45: an entry of \"protocols\" cannot be \"h2\": HTTP/2 is not built yet: use http/1.1\n"
          "w:3:59: an entry of \"protocols\" cannot be \"spdy\": it can only be http/1.1\n"},
-        {UPSTREAM("balance: p2c"),
-         "w:3:51: \"balance\" cannot be \"p2c\": \"p2c\" is not built yet: use round_robin\n"},
-        {UPSTREAM("breaker: {}, health_check: {}, hash_on: ip"),
+        {UPSTREAM("balance: consistent_hash"),
+         "w:3:16: `balance: consistent_hash` needs \"hash_on\", such as ip\n"},
+        {UPSTREAM("hash_on: ip"), "w:3:16: \"hash_on\" is for `balance: consistent_hash` only\n"},
+        {UPSTREAM("balance: consistent_hash, hash_on: 'header:a b'"),
+         "w:3:77: \"hash_on\" cannot be \"header:a b\": give the name behind the colon, such as header:X-User\n"},
+        {UPSTREAM("balance: consistent_hash, hash_on: user"),
+         "w:3:77: \"hash_on\" cannot be \"user\": give one of ip, path, header:NAME, cookie:NAME, query:NAME\n"},
+        {UPSTREAM("breaker: {}, health_check: {}"),
          "w:3:42: \"breaker\" is not built yet: take it out\n"
-         "w:3:55: \"health_check\" is not built yet: take it out\n"
-         "w:3:73: \"hash_on\" is not built yet: take it out\n"},
+         "w:3:55: \"health_check\" is not built yet: take it out\n"},
         {UPSTREAM("retry: {on: [reset], backoff: {}, budget: {}}"),
          "w:3:50: \"retry.on\" is not built yet: take it out\n"
          "w:3:63: \"retry.backoff\" is not built yet: take it out\n"
