@@ -65,6 +65,23 @@ struct cfg_retry {
     int64_t attempts; /* the first one included */
 };
 
+struct cfg_breaker {
+    struct cfg_head head;
+    bool enabled;
+    int64_t failure_percent, min_requests, consecutive_failures;
+    int64_t window, open_for, max_open_for;
+};
+
+struct cfg_health_check {
+    struct cfg_head head; /* head.node NULL: none */
+    struct b_slice path, host;
+    struct cfg_list status; /* struct cfg_text, checked: cfg_parse_statuses; empty: 2xx and 3xx */
+    int64_t interval, timeout, fails, passes;
+};
+
+/* `200`, `2xx`, `200-399`: the first and the last status. NULL, or what is wrong. */
+const char *cfg_parse_statuses(struct b_slice s, unsigned *first, unsigned *last);
+
 struct cfg_upstream {
     struct cfg_head head;      /* head.name: its name */
     struct cfg_list endpoints; /* struct cfg_endpoint, one at least */
@@ -76,6 +93,8 @@ struct cfg_upstream {
     int64_t connect_timeout, timeout;
     int64_t max_header_bytes, max_headers; /* of a response */
     struct cfg_retry retry;
+    struct cfg_breaker breaker;
+    struct cfg_health_check health_check;
 };
 
 /* A named instance of a middleware. */

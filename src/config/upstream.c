@@ -253,13 +253,22 @@ static const struct cfg_option upstream_options[] = {
      CFG_AT(struct cfg_upstream, retry),
      .table = &retry_table,
      .help = "further attempts, within the deadline of the request"},
+    {.name = "breaker",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_upstream, breaker),
+     .table = &cfg_breaker_table,
+     .help = "when an endpoint is left alone because attempts at it fail"},
+    {.name = "health_check",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_upstream, health_check),
+     .flags = CFG_OPTIONAL,
+     .table = &cfg_health_table,
+     .help = "asks each endpoint whether it is well; not done when left out"},
     {0},
 };
 
 static const struct cfg_later upstream_later[] = {
     {"discover", NULL, "name the `endpoints`"},
-    {"breaker", NULL, "take it out"},
-    {"health_check", NULL, "take it out"},
     {"tls", "TLS to upstreams", "take it out and use http://"},
     {0},
 };

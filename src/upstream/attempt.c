@@ -4,6 +4,7 @@
 
 #include "runtime/worker.h"
 #include "telemetry/http_metrics.h"
+#include "upstream/breaker.h"
 
 int up_fail(struct up_exchange *x, enum http_error error, const char *why) {
     x->why = why;
@@ -125,7 +126,8 @@ static void leave_endpoint(struct up_exchange *x, enum up_outcome outcome, rt_ti
     x->endpoint = NULL;
     if (!e)
         return;
-    up_endpoint_note(e, outcome, took);
+    up_endpoint_note(e, outcome, took, x->trial);
+    x->trial = false;
     up_endpoint_put(e, 1);
 }
 
@@ -147,15 +149,20 @@ __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *ca
     pick.hash = client->hash;
     pick.rng = &rt_self()->rng;
     pick.no_warming = false;
+    pick.may_try = !client->has_body && u->conf.retry.attempts > 1 && http_method_idempotent(req->method);
     while (rc == 0) {
         pick.now = rt_now();
         if (!x->endpoint && !(x->endpoint = up_set_pick(up_cluster_set(u->cluster), &pick)))
-            return -HTTP_E_NO_ENDPOINT;
+            return up_set_ejected(up_cluster_set(u->cluster)) ? -HTTP_E_BREAKER_OPEN : -HTTP_E_NO_ENDPOINT;
+        x->trial = pick.trial;
         rt_time from = rt_now();
         rc = attempt(x, call, req, client, fresh, &sent);
         x->head_took = rt_now() - from;
         if (rc == 0) {
             x->outcome = x->res.status >= 500 ? UP_STATUS_5XX : UP_OK;
+            if (x->trial) /* the body may take its time */
+                up_breaker_note(x->endpoint, x->outcome, true);
+            x->trial = false;
             return 0;
         }
         bool again =

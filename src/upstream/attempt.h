@@ -47,6 +47,7 @@ struct up_exchange {
     struct b_slice input; /* received, not yet given out; lent like the fields */
     uint64_t left;        /* of a body with a length */
     unsigned attempts;
+    bool trial;         /* this attempt is the probe of a half-open breaker */
     bool admitted;      /* has one of the cluster's permits */
     bool body_taken;    /* more than the first piece of the request's body has been read: no second attempt */
     bool request_read;  /* its body has been read to its end */

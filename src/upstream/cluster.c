@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "telemetry/http_metrics.h"
+#include "upstream/health.h"
 #include "upstream/pool.h"
 #include "upstream/upstream.h"
 
@@ -177,6 +178,8 @@ int up_cluster_apply(struct up_cluster *c, int balance, const struct up_target *
     /* a worker that had no fiber to spare for all that time may still be reading: better to lose some memory */
     if (rc == 0 && ch.old && up_on_all_workers("change endpoints", leave_old, &ch) == 0)
         up_set_free(ch.old);
+    if (rc == 0)
+        up_health_start(c);
     rt_sem_release(&c->changing);
     rt_cancel_on();
     return rc;
@@ -264,6 +267,19 @@ static void limit(struct rt_sem *s, _Atomic int64_t *now, int64_t to) {
         rt_sem_adjust(s, by);
 }
 
+static void breaker_options(struct up_breaker_options *o, const struct cfg_upstream *conf) {
+    const struct cfg_breaker *b = &conf->breaker;
+    atomic_store(&o->on, b->enabled);
+    atomic_store(&o->named, b->head.given);
+    atomic_store(&o->failure_percent, b->failure_percent);
+    atomic_store(&o->min_requests, b->min_requests);
+    atomic_store(&o->window, b->window);
+    atomic_store(&o->open_for, b->open_for);
+    atomic_store(&o->max_open_for, b->max_open_for);
+    atomic_store(&o->consecutive_failures, b->consecutive_failures);
+    atomic_store(&o->connect_timeout, conf->connect_timeout);
+}
+
 void up_cluster_limits(struct up_cluster *c, const struct cfg_upstream *conf) {
     const struct cfg_pool *pool = &conf->pool;
     limit(&c->permits, &c->max_in_flight, conf->max_in_flight);
@@ -273,6 +289,7 @@ void up_cluster_limits(struct up_cluster *c, const struct cfg_upstream *conf) {
     atomic_store(&c->max_idle_time, pool->max_idle_time);
     atomic_store(&c->max_lifetime, pool->max_lifetime);
     atomic_store(&c->slow_start, conf->slow_start);
+    breaker_options(&c->breaker, conf);
 }
 
 bool up_cluster_try_hold(struct up_cluster *c) {

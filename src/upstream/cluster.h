@@ -30,6 +30,11 @@ struct up_cluster {
     /* Limits of the pool, of the config in force. */
     _Atomic int64_t max_connections, max_in_flight, max_idle, min_idle, max_idle_time, max_lifetime,
         slow_start;
+    struct up_breaker_options {
+        _Atomic int64_t on, named; /* named: by the config, so that it holds for one endpoint alone, too */
+        _Atomic int64_t failure_percent, min_requests, window, open_for, max_open_for, consecutive_failures;
+        _Atomic int64_t connect_timeout;
+    } breaker;
     struct rt_sem permits;     /* max_in_flight, one for each request: the bulkhead */
     struct rt_sem connections; /* max_connections, one for each connection, idle or not */
     /* Connections waiting in pools, over all workers. Raised before it is asked who waits for a permit; who waits stands

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "net/address.h"
+#include "upstream/breaker.h"
 #include "upstream/cluster.h"
 #include "upstream/latency.h"
 
@@ -83,11 +84,6 @@ void up_endpoint_put(struct up_endpoint *e, uint64_t user) {
     free_endpoint(e);
 }
 
-static const char *const reasons[] = {
-    [UP_CONNECT_FAILED] = "connect_failure", [UP_RESET] = "reset",    [UP_TIMEOUT] = "timeout",
-    [UP_BAD_RESPONSE] = "bad_response",      [UP_STATUS_5XX] = "5xx",
-};
-
 static void note_latency(struct up_endpoint *e, enum up_outcome outcome, rt_time took) {
     rt_time now = rt_now();
     atomic_store_explicit(&e->latency.since, now, memory_order_relaxed);
@@ -98,14 +94,15 @@ static void note_latency(struct up_endpoint *e, enum up_outcome outcome, rt_time
 }
 
 /* Failures are rare, but those of a dead endpoint are not: found by their labels once. */
-void up_endpoint_note(struct up_endpoint *e, enum up_outcome outcome, rt_time took) {
+void up_endpoint_note(struct up_endpoint *e, enum up_outcome outcome, rt_time took, bool trial) {
     note_latency(e, outcome, took);
+    up_breaker_note(e, outcome, trial);
     if (outcome == UP_OK || outcome == UP_GONE)
         return;
     struct tel_series *s = atomic_load_explicit(&e->failures[outcome], memory_order_acquire);
     if (!s) {
         struct b_slice labels[3] = {b_slice_cstr(e->cluster->name), b_slice_cstr(e->text),
-                                    b_slice_cstr(reasons[outcome])};
+                                    b_slice_cstr(up_outcome_text(outcome))};
         s = tel_series_get(&failures, labels);
         atomic_store_explicit(&e->failures[outcome], s, memory_order_release);
     }

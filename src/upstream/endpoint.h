@@ -19,6 +19,7 @@ enum up_state {
     UP_PROBING = 2,  /* the breaker is half-open, and its one probe on its way */
     UP_FAILING = 4,  /* active checks fail */
     UP_DRAINING = 8, /* no set names it any more */
+    UP_TRIAL = 32,   /* the breaker is half-open, and waits for its one probe */
     UP_WARMING = 16, /* slow start: it is given a growing part of its share */
 };
 #define UP_AVOIDED (UP_EJECTED | UP_PROBING | UP_FAILING | UP_DRAINING)
@@ -50,12 +51,31 @@ struct up_latency {
     _Atomic rt_time since;    /* when it last answered, or got something to do: rt_now */
 };
 
+/* See breaker.h. */
+struct up_breaker {
+    _Atomic uint32_t row;          /* failures in a row */
+    _Atomic uint32_t counts[2][2]; /* this half of the window and the one before: attempts, failures */
+    _Atomic rt_time half_began;
+    _Atomic rt_time open_for, open_until, closed_at;
+};
+
+/* See health.h. */
+struct up_health {
+    bool checking;             /* a fiber does; under the cluster's lock */
+    _Atomic uint32_t row;      /* results like the last one, in a row */
+    _Atomic bool known;        /* there has been a result */
+    _Atomic rt_time at;        /* of the last one; rt_now */
+    _Atomic(const char *) why; /* it failed, static text; NULL: it passed */
+};
+
 struct up_endpoint {
     /* The low half counts the attempts on their way, which is its load; the high half connections and sets. It is freed when
      * both are 0. */
     _Atomic uint64_t users;
     _Atomic uint32_t state; /* enum up_state */
     struct up_latency latency;
+    struct up_breaker breaker;
+    struct up_health health;
     _Atomic rt_time back_at; /* when it joined, or was well again */
     struct up_cluster *cluster;
     struct b_list link;       /* of cluster->endpoints, under cluster->lock */
@@ -91,7 +111,7 @@ struct up_endpoint *up_endpoint_new(struct up_cluster *c, const struct cfg_url *
 /* One more set, for one who finds it on the cluster's list, under its lock. False: it is on its way out. */
 bool up_endpoint_try_hold(struct up_endpoint *e);
 
-/* Counts what became of an attempt. `took` is the time from the attempt's begin to the head of the response, or to its failure. */
-void up_endpoint_note(struct up_endpoint *e, enum up_outcome outcome, rt_time took);
+/* Counts what became of an attempt; `trial`: it was the one that a half-open breaker lets through. `took` is the time from the attempt's begin to the head of the response, or to its failure. */
+void up_endpoint_note(struct up_endpoint *e, enum up_outcome outcome, rt_time took, bool trial);
 
 #endif

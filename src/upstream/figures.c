@@ -22,6 +22,29 @@ static void collect_load(struct tel_samples *out, const struct up_cluster *c) {
     }
 }
 
+static void collect_breakers(struct tel_samples *out, const struct up_cluster *c) {
+    const struct up_set *s = up_cluster_set((struct up_cluster *)(uintptr_t)c);
+    for (uint32_t i = 0; i < s->count; i++) {
+        uint32_t state = up_state(s->members[i].endpoint);
+        struct b_slice labels[2] = {b_slice_cstr(c->name), b_slice_cstr(s->members[i].endpoint->text)};
+        tel_sample(out, labels, state & (UP_TRIAL | UP_PROBING) ? 2 : state & UP_EJECTED ? 1 : 0);
+    }
+}
+
+static void collect_health(struct tel_samples *out, const struct up_cluster *c) {
+    const struct up_set *s = up_cluster_set((struct up_cluster *)(uintptr_t)c);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct b_slice labels[2] = {b_slice_cstr(c->name), b_slice_cstr(s->members[i].endpoint->text)};
+        tel_sample(out, labels, up_state(s->members[i].endpoint) & UP_FAILING ? 0 : 1);
+    }
+}
+
+static void collect_panic(struct tel_samples *out, const struct up_cluster *c) {
+    const struct up_set *s = up_cluster_set((struct up_cluster *)(uintptr_t)c);
+    struct b_slice name = b_slice_cstr(c->name);
+    tel_sample(out, &name, atomic_load(&((struct up_set *)(uintptr_t)s)->avoid) == UP_AVOIDED ? 0 : 1);
+}
+
 /* One family; `each` is called for every cluster of the config in force, under its lock. */
 static struct figure {
     struct tel_family family;
@@ -42,6 +65,21 @@ static struct figure {
       .type = TEL_GAUGE,
       .labels = {"upstream", "endpoint"}},
      collect_load},
+    {{.name = "weir_breaker_state",
+      .help = "An endpoint's breaker: 0 closed, 1 open, 2 half-open.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream", "endpoint"}},
+     collect_breakers},
+    {{.name = "weir_endpoint_healthy",
+      .help = "0 while an endpoint's health checks fail.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream", "endpoint"}},
+     collect_health},
+    {{.name = "weir_upstream_panic",
+      .help = "1 while so many endpoints are ejected that ejection is ignored.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream"}},
+     collect_panic},
 };
 #define FIGURES (sizeof figures / sizeof figures[0])
 

@@ -5,8 +5,8 @@
 
 #include "base/log.h"
 #include "http/error.h"
-#include "net/dns.h"
 #include "net/limits.h"
+#include "upstream/dial.h"
 #include "upstream/upstream.h"
 
 static struct up_idle *idle_here(struct up_endpoint *e) {
@@ -250,39 +250,6 @@ static int wait_for_permit(struct up_cluster *cluster, const struct up_endpoint 
     return rc;
 }
 
-static int connect_error(int rc) {
-    switch (rc) {
-    case 0: return 0;
-    case -ETIMEDOUT: return -HTTP_E_UPSTREAM_CONNECT_TIMEOUT;
-    case -EADDRNOTAVAIL: return -HTTP_E_OUT_OF_PORTS;
-    case -EMFILE:
-    case -ENFILE: return -HTTP_E_OUT_OF_FILES;
-    case -ENOMEM:
-    case -ENOBUFS: return -HTTP_E_OUT_OF_MEMORY;
-    case -ECANCELED: return -HTTP_E_CLIENT_CLOSED;
-    default: return -HTTP_E_UPSTREAM_CONNECT_FAILED;
-    }
-}
-
-static int dial_name(struct up_endpoint *e, struct up_conn *c, struct b_arena *arena, rt_time deadline) {
-    struct net_addresses *found = b_arena_alloc(arena, sizeof *found); /* too large for a fiber's stack */
-    if (!found)
-        return -HTTP_E_OUT_OF_MEMORY;
-    int rc = net_resolve(e->name, e->port, deadline, found);
-    if (rc)
-        return rc == -ETIMEDOUT ? -HTTP_E_UPSTREAM_CONNECT_TIMEOUT : -HTTP_E_DNS_FAILED;
-    rc = -ECONNREFUSED;
-    for (unsigned i = 0; i < found->count && rc && rc != -ETIMEDOUT && rc != -ECANCELED; i++)
-        rc = rt_connect(&c->stream, &found->list[i], deadline);
-    return connect_error(rc);
-}
-
-static int dial(struct up_endpoint *e, struct up_conn *c, struct b_arena *arena, rt_time deadline) {
-    if (e->name.len)
-        return dial_name(e, c, arena, deadline);
-    return connect_error(rt_connect(&c->stream, &e->address, deadline));
-}
-
 /* A new connection, for which the caller has a permit. */
 static int open_new(struct up_endpoint *e, struct rt_call *call, rt_time deadline, struct up_conn **out) {
     struct up_cluster *cluster = e->cluster;
@@ -295,7 +262,7 @@ static int open_new(struct up_endpoint *e, struct rt_call *call, rt_time deadlin
     c->endpoint = e;
     up_endpoint_hold(e, UP_USER);
     tel_add(cluster->metrics.connections, rt_index(), 1);
-    int rc = dial(e, c, &call->arena, deadline);
+    int rc = up_dial(e, &c->stream, &call->arena, deadline);
     if (rt_is_attached(&c->stream) && net_descriptor_is_admins(c->stream.fd)) {
         rt_end(&c->stream, RT_END_CLOSE);
         rc = -HTTP_E_OUT_OF_FILES;

@@ -1,5 +1,6 @@
 #include "upstream/set.h"
 
+#include "upstream/breaker.h"
 #include "upstream/cluster.h"
 
 static const struct up_balancer *const balancers[] = {
@@ -39,16 +40,18 @@ void up_set_free(struct up_set *s) {
 /* Panic (Envoy's term): when more than half of those whose checks do not fail are ejected, the few that are left would
  * be swamped, and the ejected ones are as good as any. With none left that is no panic: nothing answers. */
 void up_set_mark(struct up_set *s) {
-    uint32_t well = 0, ejected = 0;
+    uint32_t well = 0, ejected = 0, trials = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         uint32_t state = up_state(s->members[i].endpoint);
         if (state & (UP_FAILING | UP_DRAINING))
             continue;
+        trials += (state & UP_TRIAL) != 0;
         if (state & (UP_EJECTED | UP_PROBING))
             ejected++;
         else
             well++;
     }
+    atomic_store_explicit(&s->trials, trials, memory_order_relaxed);
     bool panic = well && ejected > well;
     atomic_store_explicit(&s->avoid, panic ? UP_FAILING | UP_DRAINING : UP_AVOIDED, memory_order_relaxed);
 }
@@ -83,15 +86,35 @@ uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick
     return UP_NONE;
 }
 
-struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p) {
-    uint32_t i = s->count ? s->balancer->pick(s, p) : UP_NONE;
-    if (i == UP_NONE && s->count) {
+bool up_set_ejected(const struct up_set *s) {
+    for (uint32_t i = 0; i < s->count; i++)
+        if (up_state(s->members[i].endpoint) & UP_EJECTED)
+            return true;
+    return false;
+}
+
+/* By the balancer; NULL: there is none. */
+static struct up_endpoint *pick_usable(struct up_set *s, struct up_pick *p) {
+    uint32_t i = s->balancer->pick(s, p);
+    if (i == UP_NONE) {
         struct up_pick again = {.hash = p->hash, .now = p->now, .rng = p->rng, .no_warming = true};
         i = s->balancer->pick(s, &again);
     }
-    if (i == UP_NONE)
+    return i == UP_NONE ? NULL : s->members[i].endpoint;
+}
+
+struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p) {
+    bool trials = atomic_load_explicit(&s->trials, memory_order_relaxed);
+    struct up_endpoint *e = trials && p->may_try ? up_breaker_claim(s, p) : NULL;
+    p->trial = e != NULL;
+    if (!e && s->count)
+        e = pick_usable(s, p);
+    if (!e && trials) { /* there is nobody else */
+        e = up_breaker_claim(s, p);
+        p->trial = e != NULL;
+    }
+    if (!e)
         return NULL;
-    struct up_endpoint *e = s->members[i].endpoint;
     if (up_load(e) == 0)
         atomic_store_explicit(&e->latency.since, p->now, memory_order_relaxed);
     if (p->tried_count < UP_TRIED_MAX)

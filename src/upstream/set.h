@@ -18,6 +18,9 @@ struct up_pick {
     uint64_t hash; /* of what the config's hash_on names; where it is not there, a random number */
     rt_time now;
     struct b_rng *rng;
+    bool
+        may_try; /* it may be the probe of a half-open breaker: when it fails, it can be tried again elsewhere */
+    bool trial;      /* set: it is */
     bool no_warming; /* slow start is not looked at: there is nobody else */
     unsigned
         tried_count; /* endpoints that earlier attempts of the request went to: avoided while there are others */
@@ -40,10 +43,11 @@ struct up_member {
 
 struct up_set {
     uint32_t count;
-    int balance;            /* enum cfg_balance */
-    bool even;              /* all have one weight; for the balancer\'s use */
-    _Atomic uint32_t avoid; /* UP_AVOIDED; in panic without UP_EJECTED (up_set_mark) */
-    _Atomic uint32_t turn;  /* for the balancer's use */
+    int balance;             /* enum cfg_balance */
+    bool even;               /* all have one weight; for the balancer\'s use */
+    _Atomic uint32_t avoid;  /* UP_AVOIDED; in panic without UP_EJECTED (up_set_mark) */
+    _Atomic uint32_t trials; /* members whose breakers wait for a probe */
+    _Atomic uint32_t turn;   /* for the balancer's use */
     const struct up_balancer *balancer;
     void *table; /* the balancer's; freed with the set */
     struct up_member members[];
@@ -73,8 +77,10 @@ static inline bool up_usable(const struct up_set *s, uint32_t i, const struct up
 /* The first usable member at or after `from`, all around; UP_NONE when there is none. */
 uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick *p);
 
+/* Whether some member is left out because its breaker is open. */
+bool up_set_ejected(const struct up_set *s);
 /* Picks an endpoint for an attempt, which becomes a user of it (load 1): one that was not tried yet, else one that was
- * and is usable; NULL when none is. Notes it in *p as tried. */
+ * and is usable; NULL when none is. While a breaker is half-open it may be that endpoint (p->trial). Notes it in *p as tried. */
 struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p);
 
 extern const struct up_balancer up_round_robin, up_random, up_least_request, up_p2c, up_consistent_hash;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/copy.h"
 #include "upstream/figures.h"
+#include "upstream/health.h"
 #include "upstream/pool.h"
 
 struct up_registry {
@@ -147,6 +148,13 @@ struct up_upstream *up_find(struct up_registry *r, struct b_slice name) {
     return u;
 }
 
+struct up_upstream *up_current(struct up_cluster *c) {
+    pthread_mutex_lock(&c->registry->lock);
+    struct up_upstream *u = c->current ? up_hold(c->current) : NULL;
+    pthread_mutex_unlock(&c->registry->lock);
+    return u;
+}
+
 struct up_upstream *up_hold(struct up_upstream *u) {
     atomic_fetch_add(&u->refs, 1);
     return u;
@@ -186,6 +194,7 @@ static void follow(struct up_cluster *c, struct up_upstream *u) {
         B_LOG(B_ERROR, "upstream", "upstream %s keeps its endpoints until the next reload: memory is short",
               c->name);
     set_current(c, u);
+    up_health_start(c);
 }
 
 /* The next cluster that does not go by what the root says, with a reference, and in *u what it should go by (with one, too),

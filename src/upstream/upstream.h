@@ -40,6 +40,8 @@ void up_registry_free(struct up_registry *r);
 struct up_upstream *up_get(struct up_registry *r, const struct cfg_upstream *conf);
 /* The current upstream of that name, with a reference; NULL: there is none. */
 struct up_upstream *up_find(struct up_registry *r, struct b_slice name);
+/* What the cluster goes by, with a reference; NULL: the config in force has none of its name. */
+struct up_upstream *up_current(struct up_cluster *c);
 /* Counts one more reference, for one who has one already. */
 struct up_upstream *up_hold(struct up_upstream *u);
 /* Gives a reference back; the last one of a cluster closes its idle connections. From a fiber, or with no worker running. */

@@ -317,9 +317,12 @@ TEST(not_built_yet) {
          "w:3:77: \"hash_on\" cannot be \"header:a b\": give the name behind the colon, such as header:X-User\n"},
         {UPSTREAM("balance: consistent_hash, hash_on: user"),
          "w:3:77: \"hash_on\" cannot be \"user\": give one of ip, path, header:NAME, cookie:NAME, query:NAME\n"},
-        {UPSTREAM("breaker: {}, health_check: {}"),
-         "w:3:42: \"breaker\" is not built yet: take it out\n"
-         "w:3:55: \"health_check\" is not built yet: take it out\n"},
+        {UPSTREAM("breaker: {}, health_check: {path: x, status: [2xx, 9xx, 300-200]}"),
+         "w:3:69: \"path\" begins with /, and holds no space, as \"host\" does not\n"
+         "w:3:93: an entry of \"status\" cannot be \"9xx\": give a status such as 200, a class such as 2xx, or a "
+         "range such as 200-399\n"
+         "w:3:98: an entry of \"status\" cannot be \"300-200\": give a status such as 200, a class such as 2xx, or a "
+         "range such as 200-399\n"},
         {UPSTREAM("retry: {on: [reset], backoff: {}, budget: {}}"),
          "w:3:50: \"retry.on\" is not built yet: take it out\n"
          "w:3:63: \"retry.backoff\" is not built yet: take it out\n"

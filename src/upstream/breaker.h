@@ -1,0 +1,23 @@
+/* The circuit breaker of an endpoint (Nygard, "Release It!"), which is also its passive ejection (Envoy's outlier detection):
+ *
+ *     closed     attempts go there; failures in a row, or too large a part of the window's, open it
+ *     open       UP_EJECTED: nothing goes there for open_for, which grows each time; then a fiber connects to it, or runs its
+ *                health check, until that works
+ *     half-open  UP_EJECTED | UP_TRIAL: one request may try (then UP_PROBING); its outcome closes or opens it */
+#ifndef UPSTREAM_BREAKER_H
+#define UPSTREAM_BREAKER_H
+
+#include "upstream/endpoint.h"
+#include "upstream/set.h"
+
+/* Counts what became of an attempt; `trial`: it was the one request. Must not wait. */
+void up_breaker_note(struct up_endpoint *e, enum up_outcome outcome, bool trial);
+/* An endpoint of the set that waits for its one request, which the caller is from now on; NULL: none. */
+struct up_endpoint *up_breaker_claim(struct up_set *s, const struct up_pick *p);
+
+/* For people: "closed", "open" or "half-open". */
+const char *up_breaker_state(const struct up_endpoint *e);
+/* What the last failure was, and why the breaker opened last; static texts, NULL: never. */
+const char *up_outcome_text(enum up_outcome outcome);
+
+#endif
