@@ -60,10 +60,37 @@ struct cfg_pool {
     int64_t max_idle_time, max_lifetime;
 };
 
+struct cfg_backoff {
+    struct cfg_head head;
+    int64_t base, max;
+};
+
+struct cfg_budget {
+    struct cfg_head head;
+    int64_t percent, min;
+};
+
 struct cfg_retry {
     struct cfg_head head;
-    int64_t attempts; /* the first one included */
+    int64_t attempts;   /* the first one included */
+    struct cfg_list on; /* struct cfg_text, checked: cfg_parse_retry_on; empty: the default */
+    struct cfg_backoff backoff;
+    struct cfg_budget budget;
 };
+
+enum {
+    CFG_RETRY_CONNECT_FAILURE = 1,
+    CFG_RETRY_RESET = 2,
+    CFG_RETRY_TIMEOUT = 4,
+    CFG_RETRY_BAD_RESPONSE = 8,
+};
+struct cfg_retry_on {
+    unsigned words;
+    bool too_many;        /* 429 */
+    uint64_t statuses[2]; /* a bit for each from 500 on */
+};
+/* Adds one entry of `retry.on`. NULL, or what is wrong. */
+const char *cfg_parse_retry_on(struct b_slice s, struct cfg_retry_on *out);
 
 struct cfg_breaker {
     struct cfg_head head;

@@ -97,32 +97,6 @@ static const struct cfg_table pool_table = {
     .check = check_pool,
 };
 
-static const struct cfg_option retry_options[] = {
-    {.name = "attempts",
-     .type = CFG_INT,
-     CFG_AT(struct cfg_retry, attempts),
-     .default_text = "2",
-     .min = 1,
-     .max = 10,
-     .help = "the first one included; 1 means no retry"},
-    {0},
-};
-
-static const struct cfg_later retry_later[] = {
-    {"on", "\"retry.on\"", "take it out"},
-    {"backoff", "\"retry.backoff\"", "take it out"},
-    {"budget", "\"retry.budget\"", "take it out"},
-    {0},
-};
-
-static const struct cfg_table retry_table = {
-    .name = "a retry",
-    .summary = "Further attempts when one fails and may be repeated",
-    .options = retry_options,
-    .size = sizeof(struct cfg_retry),
-    .later = retry_later,
-};
-
 static const char *const balance_choices[] = {
     [CFG_ROUND_ROBIN] = "round_robin",
     [CFG_WEIGHTED_ROUND_ROBIN] = "weighted_round_robin",
@@ -251,7 +225,7 @@ static const struct cfg_option upstream_options[] = {
     {.name = "retry",
      .type = CFG_OBJECT,
      CFG_AT(struct cfg_upstream, retry),
-     .table = &retry_table,
+     .table = &cfg_retry_table,
      .help = "further attempts, within the deadline of the request"},
     {.name = "breaker",
      .type = CFG_OBJECT,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/number.h"
 #include "gateway/conn.h"
 #include "http/h1_write.h"
 #include "http/problem.h"
@@ -353,16 +354,20 @@ void gw_abort(struct exchange *ex, enum http_error why) {
 
 /* --- problems --- */
 
-static const char *retry_after(const struct http_error_info *info) {
-    return info->status == 503 || info->status == 429 ? "1" : NULL;
+static int add_retry_after(struct exchange *ex) {
+    char *text = b_arena_alloc(&ex->call.arena, B_U64_TEXT);
+    if (!text)
+        return -ENOMEM;
+    size_t n = b_format_u64(text, ex->retry_after ? ex->retry_after : 1);
+    return http_fields_add_id(&ex->call.arena, &ex->res.fields, HTTP_FIELD_RETRY_AFTER, b_slice(text, n));
 }
 
 static int problem_fields(struct exchange *ex, const struct http_error_info *info) {
     struct b_arena *a = &ex->call.arena;
     struct http_fields *f = &ex->res.fields;
     int rc = http_fields_add_id(a, f, HTTP_FIELD_CONTENT_TYPE, B_LIT(HTTP_PROBLEM_TYPE));
-    if (rc == 0 && retry_after(info))
-        rc = http_fields_add_id(a, f, HTTP_FIELD_RETRY_AFTER, b_slice_cstr(retry_after(info)));
+    if (rc == 0 && (info->status == 503 || info->status == 429))
+        rc = add_retry_after(ex);
     if (rc == 0 && ex->allow.len)
         rc = http_fields_add_id(a, f, HTTP_FIELD_ALLOW, ex->allow);
     return rc;

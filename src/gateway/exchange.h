@@ -47,6 +47,7 @@ struct exchange {
     struct http_response res;             /* being built; fields are valid until the head has gone out */
     struct b_slice params[GW_PARAMS_MAX]; /* values of route->params, still percent-encoded */
     struct b_slice detail;                /* about a failure, for problem+json; empty: the table's words */
+    unsigned retry_after;                 /* seconds, with 503 and 429; 0: not known, 1 is said */
     struct b_slice allow;                 /* with method_not_allowed: the methods that are */
     struct b_slice request_id;            /* empty until a middleware or a failure made one */
     const struct http_fields *trailers;   /* of the response, once its last piece is sent; NULL: none */

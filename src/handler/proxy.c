@@ -311,6 +311,7 @@ static int explain(struct exchange *ex, const struct proxy_state *s, const struc
     const struct http_error_info *info = http_error_info(error);
     const char *endpoint = x->endpoint ? x->endpoint->text : "none";
     ex->phase = x->phase;
+    ex->retry_after = x->retry_after;
     if (info->side == HTTP_SIDE_CLIENT)
         return rc;
     if (error == HTTP_E_DEADLINE_EXCEEDED || error == HTTP_E_UPSTREAM_TIMEOUT)

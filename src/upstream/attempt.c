@@ -5,6 +5,7 @@
 #include "runtime/worker.h"
 #include "telemetry/http_metrics.h"
 #include "upstream/breaker.h"
+#include "upstream/retry.h"
 
 int up_fail(struct up_exchange *x, enum http_error error, const char *why) {
     x->why = why;
@@ -23,10 +24,17 @@ int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc) {
     }
 }
 
-static void drop_conn(struct up_exchange *x) {
-    if (x->conn)
-        up_pool_close(x->conn);
+/* Puts the connection back, or closes it when it is in doubt. */
+static void leave_conn(struct up_exchange *x) {
+    struct up_conn *c = x->conn;
+    up_forget_unsent(x);
     x->conn = NULL;
+    if (c && x->done && x->request_whole && x->res.keep_alive && !x->input.len)
+        up_pool_give(c);
+    else if (c)
+        up_pool_close(c);
+    x->done = false;
+    x->input.len = 0;
 }
 
 static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time *deadline, bool fresh) {
@@ -39,23 +47,6 @@ static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time *deadli
     if (rc == -HTTP_E_UPSTREAM_CONNECT_TIMEOUT && rt_now() >= call->deadline)
         return up_fail(x, HTTP_E_DEADLINE_EXCEEDED, NULL);
     return rc;
-}
-
-/* Whether this failure may be tried again: nothing of a body was used up, and either the request never went out, or
- * it went on a pooled connection that the peer was closing, brought no byte back, and is harmless twice (U01). */
-static bool may_retry(const struct up_exchange *x, int rc, const struct http_request *req, uint64_t sent) {
-    if (x->body_taken)
-        return false;
-    switch (-rc) {
-    case HTTP_E_UPSTREAM_CONNECT_FAILED:
-    case HTTP_E_UPSTREAM_CONNECT_TIMEOUT:
-    case HTTP_E_DNS_FAILED: return true;
-    case HTTP_E_UPSTREAM_RESET:
-    case HTTP_E_UPSTREAM_CLOSED:
-        return x->conn && x->conn->reused && !x->conn->in_len &&
-               (sent == 0 || http_method_idempotent(req->method));
-    default: return false;
-    }
 }
 
 static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
@@ -79,30 +70,84 @@ static int attempt(struct up_exchange *x, struct rt_call *call, struct http_requ
     return rc;
 }
 
+#define KEPT_MAX 65536 /* of a body, so that an attempt that took it can be followed by another */
+
+/* A body that may be sent twice is taken whole, if it is small. */
+static int take_rest(struct up_exchange *x, struct rt_call *call, const struct http_request *req,
+                     const struct up_client *client) {
+    size_t len = (size_t)req->content_length, have = x->first.len;
+    char *all = b_arena_alloc(&call->arena, len);
+    if (!all)
+        return 0; /* it is sent as it comes, and only once */
+    memcpy(all, x->first.ptr, have);
+    x->first = b_slice(all, have);
+    while (have < len) {
+        struct b_slice piece;
+        int rc = client->read(client->arg, &piece);
+        if (rc <= 0)
+            return rc < 0 ? rc : -HTTP_E_CLIENT_CLOSED; /* a short body is an error of its own */
+        size_t n = piece.len < len - have ? piece.len : len - have;
+        memcpy(all + have, piece.ptr, n);
+        x->first.len = have += n;
+    }
+    return 0;
+}
+
 /* Takes the first piece of the body before a connection is taken, so that no connection waits for a slow client, and
- * keeps it, so that a connect that fails can be tried again. */
-static int take_first(struct up_exchange *x, struct rt_call *call, const struct up_client *client) {
+ * keeps it, so that an attempt that fails can be followed by another. */
+static __attribute__((noinline)) int take_first(struct up_exchange *x, struct rt_call *call,
+                                                const struct http_request *req,
+                                                const struct up_client *client) {
     struct b_slice piece = {0};
     x->phase = "body";
     int rc = client->read(client->arg, &piece);
     if (rc <= 0)
         return rc;
     x->first = b_arena_copy(&call->arena, piece);
-    return x->first.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
+    if (!x->first.ptr)
+        return -HTTP_E_OUT_OF_MEMORY;
+    bool keep = req->body == HTTP_BODY_LENGTH && req->content_length <= KEPT_MAX &&
+                x->first.len < req->content_length && http_method_idempotent(req->method) &&
+                x->upstream->conf.retry.attempts > 1;
+    return keep ? take_rest(x, call, req, client) : 0;
 }
 
-/* A permit of the bulkhead; when there is none, the request waits for one, if there is room to. */
-static int admit(struct up_exchange *x, const struct rt_call *call) {
+/* There is none free: the request waits for one, if there is room to. */
+static __attribute__((noinline)) int wait_for_permit(struct up_exchange *x, const struct rt_call *call) {
     struct up_cluster *c = x->upstream->cluster;
-    int rc = rt_sem_try(&c->permits) ? 0
-                                     : rt_sem_acquire_within(&c->permits, call->deadline,
-                                                             (uint32_t)x->upstream->conf.max_pending);
+    rt_time from = rt_clock();
+    int rc = rt_sem_acquire_within(&c->permits, call->deadline, (uint32_t)x->upstream->conf.max_pending);
     x->admitted = rc == 0;
     if (rc == -EAGAIN) {
         tel_add(c->metrics.rejected, rt_index(), 1);
+        x->retry_after = up_retry_after(c);
         return -HTTP_E_BULKHEAD_FULL;
     }
+    tel_observe(c->metrics.queue_wait, rt_index(), (uint64_t)(rt_clock() - from));
     return rc ? up_socket_error(x, call, rc) : 0;
+}
+
+/* A permit of the bulkhead. */
+static int admit(struct up_exchange *x, const struct rt_call *call) {
+    x->admitted = rt_sem_try(&x->upstream->cluster->permits);
+    return x->admitted ? 0 : wait_for_permit(x, call);
+}
+
+/* Nobody to send to. */
+static __attribute__((noinline)) int no_endpoint(struct up_exchange *x) {
+    const struct up_set *s = up_cluster_set(x->upstream->cluster);
+    rt_time soonest = RT_NEVER, now = rt_now();
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct up_endpoint *e = s->members[i].endpoint;
+        if (up_state(e) & UP_EJECTED)
+            soonest =
+                rt_earlier(soonest, atomic_load(&((struct up_endpoint *)(uintptr_t)e)->breaker.open_until));
+    }
+    if (soonest == RT_NEVER)
+        return -HTTP_E_NO_ENDPOINT;
+    rt_time left = soonest - now;
+    x->retry_after = left <= RT_S ? 1 : left >= 60 * RT_S ? 60 : (unsigned)(left / RT_S) + 1;
+    return -HTTP_E_BREAKER_OPEN;
 }
 
 /* What a failed attempt says of its endpoint. */
@@ -131,6 +176,24 @@ static void leave_endpoint(struct up_exchange *x, enum up_outcome outcome, rt_ti
     up_endpoint_put(e, 1);
 }
 
+/* Ends an attempt that another follows, and waits as long as it should before that one. 0 or -(enum http_error). */
+static __attribute__((noinline)) int next_attempt(struct up_exchange *x, int rc, bool fresh,
+                                                  const struct up_pick *pick) {
+    struct b_slice pieces[UP_PIECES];
+    while (rc == 0 && !x->done && up_read_ready(x, pieces) > 0)
+        continue; /* an answer that came whole leaves its connection good */
+    leave_conn(x);
+    tel_add(x->upstream->cluster->metrics.retries, rt_index(), 1);
+    if (fresh)
+        return 0;
+    leave_endpoint(x, x->outcome, x->head_took);
+    if (up_retry_word(rc) == CFG_RETRY_CONNECT_FAILURE &&
+        pick->tried_count < up_cluster_set(x->upstream->cluster)->count)
+        return 0; /* there is another one, which has nothing to do with it */
+    x->phase = "backoff";
+    return up_back_off(x) ? -HTTP_E_CLIENT_CLOSED : 0;
+}
+
 /* Not inlined: its locals would lie under the relaying of the response. */
 __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *call, struct up_upstream *u,
                                        struct http_request *req, const struct up_client *client,
@@ -144,7 +207,7 @@ __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *ca
     if (rc)
         return rc;
     x->began = rt_clock();
-    rc = client->has_body && !client->on_demand ? take_first(x, call, client) : 0;
+    rc = client->has_body && !client->on_demand ? take_first(x, call, req, client) : 0;
     pick.tried_count = 0; /* the rest of it is not cleared: it is some hundred bytes */
     pick.hash = client->hash;
     pick.rng = &rt_self()->rng;
@@ -153,31 +216,23 @@ __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *ca
     while (rc == 0) {
         pick.now = rt_now();
         if (!x->endpoint && !(x->endpoint = up_set_pick(up_cluster_set(u->cluster), &pick)))
-            return up_set_ejected(up_cluster_set(u->cluster)) ? -HTTP_E_BREAKER_OPEN : -HTTP_E_NO_ENDPOINT;
+            return no_endpoint(x);
         x->trial = pick.trial;
         rt_time from = rt_now();
         rc = attempt(x, call, req, client, fresh, &sent);
         x->head_took = rt_now() - from;
-        if (rc == 0) {
-            x->outcome = x->res.status >= 500 ? UP_STATUS_5XX : UP_OK;
-            if (x->trial) /* the body may take its time */
-                up_breaker_note(x->endpoint, x->outcome, true);
+        x->outcome = rc ? outcome_of(rc) : x->res.status >= 500 ? UP_STATUS_5XX : UP_OK;
+        if (rc == 0 && x->trial) { /* the body may take its time */
+            up_breaker_note(x->endpoint, x->outcome, true);
             x->trial = false;
+        }
+        if (rc == 0 && x->res.status < 500 && x->res.status != 429)
             return 0;
-        }
-        bool again =
-            x->attempts < u->conf.retry.attempts && rt_now() < call->deadline && may_retry(x, rc, req, sent);
-        fresh = again && x->conn; /* a kept connection that was closed: the endpoint itself may be well */
-        drop_conn(x);
-        up_forget_unsent(x);
-        if (!again) {
-            x->outcome = outcome_of(rc);
+        enum up_again again = up_retry(x, rc, req, sent, call);
+        if (again == UP_GIVE_UP)
             return rc;
-        }
-        if (!fresh)
-            leave_endpoint(x, outcome_of(rc), x->head_took);
-        tel_add(u->cluster->metrics.retries, rt_index(), 1);
-        rc = 0;
+        fresh = again == UP_AGAIN_FRESH;
+        rc = next_attempt(x, rc, fresh, &pick);
     }
     return rc;
 }
@@ -193,15 +248,7 @@ struct up_conn *up_detach(struct up_exchange *x) {
 }
 
 void up_finish(struct up_exchange *x) {
-    struct up_conn *c = x->conn;
-    up_forget_unsent(x);
-    if (c) {
-        x->conn = NULL;
-        if (x->done && x->request_whole && x->res.keep_alive && !x->input.len)
-            up_pool_give(c);
-        else
-            up_pool_close(c);
-    }
+    leave_conn(x);
     if (x->admitted) {
         rt_sem_release(&x->upstream->cluster->permits);
         x->took = rt_clock() - x->began;

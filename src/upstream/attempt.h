@@ -47,8 +47,10 @@ struct up_exchange {
     struct b_slice input; /* received, not yet given out; lent like the fields */
     uint64_t left;        /* of a body with a length */
     unsigned attempts;
-    bool trial;         /* this attempt is the probe of a half-open breaker */
-    bool admitted;      /* has one of the cluster's permits */
+    unsigned retry_after; /* seconds, for a refusal; 0: not known */
+    bool interim_passed;  /* an interim response has gone to the client */
+    bool trial;           /* this attempt is the probe of a half-open breaker */
+    bool admitted;        /* has one of the cluster's permits */
     bool body_taken;    /* more than the first piece of the request's body has been read: no second attempt */
     bool request_read;  /* its body has been read to its end */
     bool request_whole; /* the request has been sent to its end */

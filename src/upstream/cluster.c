@@ -14,6 +14,17 @@ static struct tel_family retries = {.name = "weir_upstream_retries_total",
                                     .help = "Attempts after the first one of a request.",
                                     .type = TEL_COUNTER,
                                     .labels = {"upstream"}};
+static struct tel_family exhausted = {
+    .name = "weir_retry_budget_exhausted_total",
+    .help = "Attempts that would have been made if the retry budget had not been used up.",
+    .type = TEL_COUNTER,
+    .labels = {"upstream"}};
+static struct tel_family queue_wait = {
+    .name = "weir_bulkhead_wait_seconds",
+    .help = "Time that requests waited because max_in_flight were at the upstream.",
+    .type = TEL_HISTOGRAM,
+    .labels = {"upstream"},
+    .one = TEL_NANOSECONDS};
 static struct tel_family reused = {.name = "weir_pool_reused_total",
                                    .help = "Requests sent on a connection that was open already.",
                                    .type = TEL_COUNTER,
@@ -42,6 +53,8 @@ static void open_metrics(struct up_cluster *c) {
     struct b_slice name = b_slice_cstr(c->name);
     c->metrics = (struct up_metrics){.duration = tel_client_series(name),
                                      .retries = tel_series_get(&retries, &name),
+                                     .exhausted = tel_series_get(&exhausted, &name),
+                                     .queue_wait = tel_series_get(&queue_wait, &name),
                                      .reused = tel_series_get(&reused, &name),
                                      .moved = tel_series_get(&moved, &name),
                                      .pool_wait = tel_series_get(&pool_wait, &name),
@@ -208,6 +221,7 @@ static void free_cluster(struct up_cluster *c) {
     rt_sem_destroy(&c->connections);
     rt_sem_destroy(&c->permits);
     rt_sem_destroy(&c->changing);
+    up_budget_destroy(&c->budget);
     pthread_mutex_destroy(&c->lock);
     b_free(c);
 }
@@ -249,6 +263,7 @@ struct up_cluster *up_cluster_new(struct up_registry *r, const struct cfg_upstre
     c->registry = r;
     atomic_init(&c->refs, 1);
     pthread_mutex_init(&c->lock, NULL);
+    up_budget_init(&c->budget);
     rt_sem_init(&c->changing, 1);
     rt_sem_init(&c->permits, 0);
     rt_sem_init(&c->connections, 0);

@@ -5,6 +5,7 @@
 #define UPSTREAM_CLUSTER_H
 
 #include "runtime/sync.h"
+#include "upstream/budget.h"
 #include "upstream/set.h"
 
 struct up_upstream;
@@ -12,7 +13,8 @@ struct up_registry;
 
 /* Figures of one upstream; the series live as long as the process. */
 struct up_metrics {
-    struct tel_series *duration, *retries, *reused, *moved, *pool_wait, *rejected, *connections;
+    struct tel_series *duration, *retries, *exhausted, *reused, *moved, *pool_wait, *queue_wait, *rejected,
+        *connections;
 };
 
 struct up_cluster {
@@ -45,6 +47,7 @@ struct up_cluster {
         _Atomic bool posted;
         struct up_cluster *cluster;
     } * asked; /* of each worker */
+    struct up_budget budget;
     struct up_metrics metrics;
 };
 

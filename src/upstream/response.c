@@ -105,6 +105,7 @@ static int pass_on(struct up_exchange *x, const struct up_client *client, struct
     if (x->res.status == 100 || !client->interim)
         return 0;
     int rc = keep(x, *in);
+    x->interim_passed = true;
     if (rc == 0)
         rc = client->interim(client->arg, &x->res);
     *in = take_kept(x->conn);

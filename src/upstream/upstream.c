@@ -75,6 +75,15 @@ static void free_upstream(struct up_upstream *u) {
     b_free(u);
 }
 
+/* The default is what can be repeated without harm and is likely to go well elsewhere. */
+static void set_retry_on(struct cfg_retry_on *on, const struct cfg_list *list) {
+    static const char *const usual[] = {"connect_failure", "reset", "timeout", "502", "503", "504"};
+    CFG_EACH(const struct cfg_text, t, list)
+        (void)cfg_parse_retry_on(t->text, on);
+    for (size_t i = 0; !list->node && i < sizeof usual / sizeof usual[0]; i++)
+        (void)cfg_parse_retry_on(b_slice_cstr(usual[i]), on);
+}
+
 static struct up_upstream *upstream_new(const struct cfg_upstream *conf) {
     struct up_upstream *u = b_zalloc(B_TAG_UPSTREAM, sizeof *u);
     if (!u)
@@ -89,6 +98,7 @@ static struct up_upstream *upstream_new(const struct cfg_upstream *conf) {
     u->limits = http_limits_default;
     u->limits.max_header_bytes = (uint32_t)conf->max_header_bytes;
     u->limits.max_headers = (uint32_t)conf->max_headers;
+    set_retry_on(&u->retry_on, &conf->retry.on);
     return u;
 }
 

@@ -16,6 +16,7 @@ struct up_upstream {
     _Atomic uint32_t refs;     /* states of handlers that use it, and 1 while it is its cluster's `current` */
     struct cfg_upstream conf;  /* a copy */
     struct http_limits limits; /* of responses */
+    struct cfg_retry_on retry_on;
     struct b_arena arena;
 };
 

@@ -323,10 +323,11 @@ TEST(not_built_yet) {
          "range such as 200-399\n"
          "w:3:98: an entry of \"status\" cannot be \"300-200\": give a status such as 200, a class such as 2xx, or a "
          "range such as 200-399\n"},
-        {UPSTREAM("retry: {on: [reset], backoff: {}, budget: {}}"),
-         "w:3:50: \"retry.on\" is not built yet: take it out\n"
-         "w:3:63: \"retry.backoff\" is not built yet: take it out\n"
-         "w:3:76: \"retry.budget\" is not built yet: take it out\n"},
+        {UPSTREAM("retry: {on: [reset, 503, 404, refused]}"),
+         "w:3:67: an entry of \"on\" cannot be \"404\": give connect_failure, reset, timeout, bad_response, or a status: "
+         "429, 500 to 599\n"
+         "w:3:72: an entry of \"on\" cannot be \"refused\": give connect_failure, reset, timeout, bad_response, or a "
+         "status: 429, 500 to 599\n"},
         {HEAD "upstreams: {u: {discover: {dns: {}}}}" TAIL,
          "w:3:13: an upstream needs \"endpoints\", such as endpoints: [\"http://127.0.0.1:9001\"]\n"
          "w:3:17: \"discover\" is not built yet: name the `endpoints`\n"},
