@@ -128,3 +128,18 @@ void b_text_json_string(struct b_text *t, struct b_slice s) {
 void b_text_printable_max(struct b_text *t, struct b_slice s, size_t max) {
     add_escaped(t, s, false, max);
 }
+
+void b_text_query(struct b_text *t, struct b_slice s) {
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        char low = b_lower(s.ptr[i]);
+        if ((low >= 'a' && low <= 'z') || b_is_digit(s.ptr[i]) || (c && strchr("-._~", c))) {
+            b_text_char(t, s.ptr[i]);
+            continue;
+        }
+        b_text_char(t, '%');
+        b_text_char(t, hex[c >> 4]);
+        b_text_char(t, hex[c & 15]);
+    }
+}

@@ -17,6 +17,9 @@ void b_text_json_string_max(struct b_text *t, struct b_slice s, size_t max);
  * that are not UTF-8 U+FFFD. Quotes and backslashes stay. At most `max` bytes, cut as above. */
 void b_text_printable_max(struct b_text *t, struct b_slice s, size_t max);
 
+/* Appends s as a part of a query: everything but the unreserved characters of RFC 3986 section 2.3 as %XX. */
+void b_text_query(struct b_text *t, struct b_slice s);
+
 /* The length in bytes of the UTF-8 character at the front of s (RFC 3629: no surrogates, no long forms); 0
  * when s is empty or starts with none. Then *bad, when not NULL, is the number of bytes that one U+FFFD
  * stands for. */

@@ -107,6 +107,8 @@ bool cfg_decode_value(struct cfg_decoder *d, const struct cfg_option *option, co
     }
     bool list = option->type == CFG_CIDRS || option->type == CFG_STRINGS || option->type == CFG_OBJECTS;
     bool shorthand = option->type == CFG_OBJECT && option->table->shorthand && node->kind == CFG_SCALAR;
+    if ((option->flags & CFG_ONE) && node->kind == CFG_MAP)
+        return cfg_decode_one(d, option, node, value);
     if (node->kind != CFG_NULL && node->kind != (list ? CFG_LIST : CFG_MAP) && !shorthand)
         return refuse_kind(d, option, node);
     if (option->type == CFG_OBJECT)

@@ -39,6 +39,9 @@ bool cfg_decode_value(struct cfg_decoder *d, const struct cfg_option *option, co
 /* decode_list.c: the types that hold several values. The node is a list, a map or empty as the type asks. */
 bool cfg_decode_items(struct cfg_decoder *d, const struct cfg_option *option, const struct cfg_node *node,
                       struct cfg_list *list);
+/* A map that is a list of one (CFG_ONE). */
+bool cfg_decode_one(struct cfg_decoder *d, const struct cfg_option *option, const struct cfg_node *node,
+                    struct cfg_list *list);
 /* `"name" cannot be VALUE: reason`, with the value left out where it is a secret. Returns false. */
 bool cfg_refuse(struct cfg_decoder *d, const struct cfg_option *option, const struct cfg_node *node,
                 const char *reason);

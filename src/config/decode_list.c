@@ -152,3 +152,12 @@ bool cfg_decode_items(struct cfg_decoder *d, const struct cfg_option *option, co
     }
     return ok;
 }
+
+bool cfg_decode_one(struct cfg_decoder *d, const struct cfg_option *option, const struct cfg_node *node,
+                    struct cfg_list *list) {
+    list->node = node;
+    list->item_size = option->table->size;
+    list->items = cfg_decode_alloc(d, list->item_size);
+    list->count = list->items ? 1 : 0;
+    return list->items && cfg_decode_object(d, option->table, node, node, list->items);
+}

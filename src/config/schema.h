@@ -49,7 +49,8 @@ enum cfg_type {
 enum cfg_flags {
     CFG_REQUIRED = 1, /* must be given */
     CFG_OPTIONAL =
-        4, /* CFG_OBJECT: when it is absent its struct stays zero (head.node NULL), not its defaults */
+        4,       /* CFG_OBJECT: when it is absent its struct stays zero (head.node NULL), not its defaults */
+    CFG_ONE = 2, /* CFG_OBJECTS: a map that stands alone is a list of one */
     CFG_SECRET = 8, /* messages and dumps never show the value */
     CFG_HEADER_NAMES =
         16, /* CFG_STRING_MAP: names are HTTP header names, values hold no control characters */

@@ -151,6 +151,8 @@ static void write_collection(struct schema *s, const struct cfg_option *o) {
     key(s, "type");
     json_array_begin(&s->w);
     json_string(&s->w, map ? B_LIT("object") : B_LIT("array"));
+    if (o->flags & CFG_ONE)
+        json_string(&s->w, B_LIT("object"));
     if (o->min == 0)
         json_string(&s->w, B_LIT("null"));
     json_array_end(&s->w);

@@ -6,6 +6,7 @@
 #include "gateway/module.h"
 #include "gateway/tunnel.h"
 #include "handler/hash_on_common.h"
+#include "handler/proxy_path.h"
 #include "handler/proxy_trailers.h"
 #include "handler/proxy_upgrade.h"
 #include "runtime/worker.h"
@@ -14,13 +15,13 @@
 struct proxy_conf {
     struct cfg_head head;
     struct cfg_upstream_ref upstream;
-    struct b_slice strip_prefix;
+    struct hd_path_conf path;
     struct cfg_list upgrade, trailers; /* struct cfg_text */
 };
 
 struct proxy_state {
     struct up_upstream *upstream;
-    struct b_slice strip_prefix; /* without a final slash */
+    struct hd_path *path; /* NULL: it goes on as it came */
     struct b_slice name;
     const struct proxy_conf *conf;
     struct cfg_hash_on hash_on;
@@ -36,11 +37,39 @@ static const struct cfg_option options[] = {
      .help = "where requests are sent: a name under `upstreams`"},
     {.name = "strip_prefix",
      .type = CFG_STRING,
-     CFG_AT(struct proxy_conf, strip_prefix),
+     CFG_AT(struct proxy_conf, path.strip_prefix),
      .min = 1,
      .max = 1024,
      .example = "/api",
      .help = "what is taken off the front of the path before it is sent; only whole segments are"},
+    {.name = "rewrite",
+     .type = CFG_OBJECTS,
+     CFG_AT(struct proxy_conf, path.rewrite),
+     .flags = CFG_ONE,
+     .table = &hd_rewrite_table,
+     .max = 32,
+     .example = "{regex: \"^/dir(.*)\", to: \"/$1\"}",
+     .help = "changes of the path, after strip_prefix: the first one that matches; one needs no list"},
+    {.name = "add_prefix",
+     .type = CFG_STRING,
+     CFG_AT(struct proxy_conf, path.add_prefix),
+     .min = 1,
+     .max = 1024,
+     .example = "/v2",
+     .help = "what is put in front of the path, last of all"},
+    {.name = "query",
+     .type = CFG_OBJECT,
+     CFG_AT(struct proxy_conf, path.query),
+     .table = &hd_query_table,
+     .help = "changes of the query's parameters"},
+    {.name = "host",
+     .type = CFG_STRING,
+     CFG_AT(struct proxy_conf, path.host),
+     .min = 1,
+     .max = 255,
+     .example = "orders.internal",
+     .help =
+         "the Host that the upstream gets: a name, or `endpoint` for that of the endpoint; the client's when left out"},
     {.name = "upgrade",
      .type = CFG_STRINGS,
      CFG_AT(struct proxy_conf, upgrade),
@@ -61,24 +90,17 @@ static const struct cfg_option options[] = {
 
 static int check(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
     struct proxy_conf *c = conf;
-    if (c->strip_prefix.ptr && c->strip_prefix.ptr[0] != '/')
-        return cfg_error_at(errors, node, "strip_prefix must begin with /, like a path");
-    int rc = hd_proxy_upgrade_check(errors, &c->upgrade);
-    return hd_trailers_check(errors, &c->trailers) ? -1 : rc;
+    int rc = hd_path_check(errors, node, &c->path);
+    rc = hd_proxy_upgrade_check(errors, &c->upgrade) ? -EINVAL : rc;
+    return hd_trailers_check(errors, &c->trailers) ? -EINVAL : rc;
 }
-
-static const struct cfg_later later[] = {
-    {"rewrite", "rewrite", "use strip_prefix"},
-    {0},
-};
 
 static const struct cfg_table table = {.name = "a proxy",
                                        .summary = "Where a proxy route sends its requests",
                                        .options = options,
                                        .size = sizeof(struct proxy_conf),
                                        .check = check,
-                                       .shorthand = "upstream",
-                                       .later = later};
+                                       .shorthand = "upstream"};
 
 static int open(const struct gw_open *o, const struct cfg_route *route, const void *conf, void **state) {
     const struct proxy_conf *c = conf;
@@ -92,28 +114,21 @@ static int open(const struct gw_open *o, const struct cfg_route *route, const vo
     s->name = c->upstream.name;
     s->hashed = s->upstream->conf.hash_on.ptr && !cfg_parse_hash_on(s->upstream->conf.hash_on, &s->hash_on);
     s->conf = c;
-    s->strip_prefix = c->strip_prefix;
-    while (s->strip_prefix.len && s->strip_prefix.ptr[s->strip_prefix.len - 1] == '/')
-        s->strip_prefix.len--;
+    if (hd_path_open(o, &c->path, &s->path)) {
+        up_put(s->upstream);
+        return -EINVAL;
+    }
     *state = s;
     return 0;
 }
 
 static void close_state(void *state) {
     struct proxy_state *s = state;
+    hd_path_free(s->path);
     up_put(s->upstream);
 }
 
 /* --- the request on its way out --- */
-
-static struct b_slice stripped(struct b_slice path, struct b_slice prefix) {
-    if (!prefix.len || !b_slice_starts(path, prefix))
-        return path;
-    if (path.len > prefix.len && path.ptr[prefix.len] != '/')
-        return path; /* /apiary is not below /api */
-    struct b_slice rest = b_slice_from(path, prefix.len);
-    return rest.len ? rest : B_LIT("/");
-}
 
 /* What a client says about where it comes from. */
 static const uint64_t claims =
@@ -218,8 +233,9 @@ static __attribute__((noinline)) int prepare(const struct carried *c, const stru
     /* weir invites the body itself (S23), and says what is left of its own deadline */
     http_fields_remove_set(&out->fields,
                            HTTP_ID_BIT(HTTP_FIELD_EXPECT) | HTTP_ID_BIT(HTTP_FIELD_X_REQUEST_DEADLINE));
-    out->path = stripped(out->path, s->strip_prefix);
-    int rc = forwarded(ex, out);
+    int rc = forwarded(ex, out); /* with the Host that the client asked for */
+    if (rc == 0 && s->path)
+        rc = hd_path_apply(ex, s->path, out);
     if (rc == 0 && c->trailers)
         rc = hd_trailers_announce(ex, &out->fields, c->trailers->announced);
     ex->req.fields = out->fields;
