@@ -109,12 +109,42 @@ struct cfg_health_check {
 /* `200`, `2xx`, `200-399`: the first and the last status. NULL, or what is wrong. */
 const char *cfg_parse_statuses(struct b_slice s, unsigned *first, unsigned *last);
 
+struct cfg_discover_file {
+    struct cfg_head head;
+    struct b_slice path;
+};
+
+struct cfg_discover_dns {
+    struct cfg_head head;
+    struct b_slice name;
+    int64_t port;
+    int records;             /* 0: A and AAAA, 1: SRV */
+    struct cfg_list servers; /* struct cfg_text; empty: those of the system */
+    int64_t min_ttl, max_ttl;
+};
+
+struct cfg_discover_zookeeper {
+    struct cfg_head head;
+    struct cfg_list hosts; /* struct cfg_text */
+    struct b_slice path;
+    int64_t session_timeout;
+};
+
+struct cfg_discover {
+    struct cfg_head head;          /* head.node NULL: none */
+    struct cfg_discover_file file; /* of these one has a head.node */
+    struct cfg_discover_dns dns;
+    struct cfg_discover_zookeeper zookeeper;
+    bool allow_empty;
+};
+
 struct cfg_upstream {
     struct cfg_head head;      /* head.name: its name */
-    struct cfg_list endpoints; /* struct cfg_endpoint, one at least */
-    int balance;               /* enum cfg_balance */
-    struct b_slice hash_on;    /* checked: cfg_parse_hash_on; ptr NULL: not given */
-    int64_t slow_start;        /* 0: none */
+    struct cfg_list endpoints; /* struct cfg_endpoint, one at least, unless there is: */
+    struct cfg_discover discover;
+    int balance;            /* enum cfg_balance */
+    struct b_slice hash_on; /* checked: cfg_parse_hash_on; ptr NULL: not given */
+    int64_t slow_start;     /* 0: none */
     struct cfg_pool pool;
     int64_t max_in_flight, max_pending;
     int64_t connect_timeout, timeout;
@@ -176,6 +206,13 @@ struct cfg_root {
 
 extern const struct cfg_table cfg_root_table;
 extern const struct cfg_table cfg_upstream_table; /* upstream.c */
+
+/* A text with a list of endpoints, as a discovery reads it: into struct cfg_endpoint in the arena. 0, or negative: errors
+ * says why. `bytes` and `name` live as long as the arena. Nothing comes from the environment. */
+int cfg_load_endpoints(const char *name, struct b_slice bytes, struct b_arena *arena,
+                       struct cfg_errors *errors, struct cfg_list *out) __attribute__((warn_unused_result));
+/* A text that is a map, YAML or JSON; NULL when it is none. The same. */
+const struct cfg_node *cfg_load_map(struct b_slice bytes, struct b_arena *arena, struct cfg_errors *errors);
 
 /* Sources to structs. Pure: no file, clock or network is touched; the same input gives the same result. The sources must
  * live as long as the arena. 0 and *out, or -EINVAL (errors says what; *out is NULL), or -ENOMEM (errors->no_memory).

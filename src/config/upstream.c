@@ -25,7 +25,7 @@ static const struct cfg_option endpoint_options[] = {
 static const struct cfg_later endpoint_later[] = {{"tls", "TLS to upstreams", "take it out and use http://"},
                                                   {0}};
 
-static const struct cfg_table endpoint_table = {
+const struct cfg_table cfg_endpoint_table = {
     .name = "an endpoint",
     .summary = "One instance of an upstream; a bare URL is an endpoint of weight 1",
     .options = endpoint_options,
@@ -144,12 +144,16 @@ static const struct cfg_option upstream_options[] = {
     {.name = "endpoints",
      .type = CFG_OBJECTS,
      CFG_AT(struct cfg_upstream, endpoints),
-     .flags = CFG_REQUIRED,
-     .table = &endpoint_table,
-     .min = 1,
+     .table = &cfg_endpoint_table,
      .max = 10000,
      .example = "[\"http://127.0.0.1:9001\"]",
-     .help = "its instances; a bare URL will do"},
+     .help = "its instances; a bare URL will do. Needed unless there is `discover`"},
+    {.name = "discover",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_upstream, discover),
+     .flags = CFG_OPTIONAL,
+     .table = &cfg_discover_table,
+     .help = "where its instances are found, in place of `endpoints`"},
     {.name = "balance",
      .type = CFG_ENUM,
      CFG_AT(struct cfg_upstream, balance),
@@ -242,7 +246,6 @@ static const struct cfg_option upstream_options[] = {
 };
 
 static const struct cfg_later upstream_later[] = {
-    {"discover", NULL, "name the `endpoints`"},
     {"tls", "TLS to upstreams", "take it out and use http://"},
     {0},
 };
@@ -253,6 +256,11 @@ static int check_upstream(struct cfg_errors *errors, const struct cfg_node *node
     struct cfg_hash_on on;
     struct b_map seen;
     int rc = 0;
+    if (!u->endpoints.count == !u->discover.head.node)
+        return cfg_error_at(errors, node,
+                            u->endpoints.count ? "\"endpoints\" and \"discover\" do not go together"
+                                               : "an upstream needs \"endpoints\", such as endpoints: "
+                                                 "[\"http://127.0.0.1:9001\"], or \"discover\"");
     const char *why = u->hash_on.ptr ? cfg_parse_hash_on(u->hash_on, &on) : NULL;
     if (why) {
         char shown[CFG_SHOWN_SIZE];

@@ -45,7 +45,7 @@ void net_dns_config_path(const char *path) {
 
 /* --- the worker's resolver --- */
 
-static struct net_dns *own(void) {
+struct net_dns *net_dns_own(void) {
     unsigned index = rt_index();
     struct net_dns *d = resolvers[index];
     struct b_hash_key key;
@@ -105,7 +105,7 @@ static void check_config(struct net_dns *d) {
     d->generation = generation;
 }
 
-static int channel_for(struct net_dns *d, struct net_channel **out) {
+int net_dns_channel(struct net_dns *d, struct net_channel **out) {
     check_config(d);
     int rc =
         d->channel ? 0 : net_channel_open(d, *test_servers ? test_servers : NULL, test_config, &d->channel);
@@ -181,7 +181,7 @@ static int start(struct net_dns *d, struct net_dns_entry *e) {
         net_entry_answer(e, rt_now(), list, count, 0);
         return 0;
     }
-    int rc = channel_for(d, &c);
+    int rc = net_dns_channel(d, &c);
     return rc ? rc : net_lookup_start(c, e);
 }
 
@@ -255,7 +255,7 @@ int net_resolve(struct b_slice name, uint16_t port, rt_time deadline, struct net
     out->count = 0;
     if (!normalise(name, key))
         return -EINVAL;
-    struct net_dns *d = own();
+    struct net_dns *d = net_dns_own();
     if (!d)
         return -ENOMEM;
     size_t before = d->cache.map.count;

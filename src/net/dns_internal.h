@@ -32,6 +32,10 @@ struct net_dns {
     unsigned generation; /* of the test's settings */
 };
 
+/* This worker's; NULL when memory is short. */
+struct net_dns *net_dns_own(void);
+/* Its channel for new lookups. 0 or negative errno. */
+int net_dns_channel(struct net_dns *d, struct net_channel **out);
 /* Ends one use; frees it after the last. */
 void net_dns_release(struct net_dns *d);
 

@@ -182,12 +182,21 @@ static void leave_old(void *arg) {
             up_pool_clear_endpoint(ch->old->members[i].endpoint);
 }
 
-int up_cluster_apply(struct up_cluster *c, int balance, const struct up_target *targets, size_t count) {
+/* By another upstream now: what was found for the one before is late. */
+static bool is_late(struct up_cluster *c, const struct up_upstream *only_for) {
+    struct up_upstream *now = only_for ? up_current(c) : NULL;
+    if (now)
+        up_put(now);
+    return now != only_for;
+}
+
+int up_cluster_apply(struct up_cluster *c, const struct up_upstream *only_for, int balance,
+                     const struct up_target *targets, size_t count) {
     struct change ch = {.cluster = c};
     rt_cancel_off();
     int rc = rt_sem_acquire(&c->changing, RT_NEVER);
     (void)rc; /* without a deadline and not to be cancelled: 0 */
-    rc = change_set(&ch, balance, targets, count);
+    rc = is_late(c, only_for) ? 1 : change_set(&ch, balance, targets, count);
     /* a worker that had no fiber to spare for all that time may still be reading: better to lose some memory */
     if (rc == 0 && ch.old && up_on_all_workers("change endpoints", leave_old, &ch) == 0)
         up_set_free(ch.old);

@@ -47,6 +47,12 @@ struct up_cluster {
         _Atomic bool posted;
         struct up_cluster *cluster;
     } * asked; /* of each worker */
+    struct up_finding {
+        bool running;       /* its fiber; under `lock` */
+        _Atomic bool asked; /* there has been an answer, good or bad */
+        _Atomic bool failing;
+        _Atomic rt_time good_at; /* rt_now of the last good answer; 0: none */
+    } discovery;
     struct up_budget budget;
     struct up_metrics metrics;
 };
@@ -70,9 +76,10 @@ struct up_target {
 
 /* Gives the cluster these endpoints (the same URL twice counts once, the first time). Those it had before live on, those
  * that are gone drain: attempts on their way end as they may, their connections are closed. From a fiber, waits until
- * every worker has taken them; not cancellable. 0; 1 when nothing changes; -ENOMEM: nothing has changed. */
-int up_cluster_apply(struct up_cluster *c, int balance, const struct up_target *targets, size_t count)
-    __attribute__((warn_unused_result));
+ * every worker has taken them; not cancellable. `only_for`: unless the cluster has come to go by another upstream; NULL:
+ * in any case. 0; 1 when nothing changes; -ENOMEM: nothing has changed. */
+int up_cluster_apply(struct up_cluster *c, const struct up_upstream *only_for, int balance,
+                     const struct up_target *targets, size_t count) __attribute__((warn_unused_result));
 
 /* Sets bits of an endpoint's state and clears others, and marks the set anew. Any thread. */
 void up_cluster_mark(struct up_endpoint *e, uint32_t set, uint32_t clear);

@@ -45,6 +45,24 @@ static void collect_panic(struct tel_samples *out, const struct up_cluster *c) {
     tel_sample(out, &name, atomic_load(&((struct up_set *)(uintptr_t)s)->avoid) == UP_AVOIDED ? 0 : 1);
 }
 
+static void collect_found(struct tel_samples *out, const struct up_cluster *c) {
+    struct b_slice name = b_slice_cstr(c->name);
+    tel_sample(out, &name, up_cluster_set((struct up_cluster *)(uintptr_t)c)->count);
+}
+
+static void collect_age(struct tel_samples *out, const struct up_cluster *c) {
+    struct b_slice name = b_slice_cstr(c->name);
+    rt_time at = atomic_load(&((struct up_cluster *)(uintptr_t)c)->discovery.good_at);
+    if (at)
+        tel_sample(out, &name, (double)(rt_clock() - at) / (double)RT_S);
+}
+
+static void collect_failing(struct tel_samples *out, const struct up_cluster *c) {
+    struct b_slice name = b_slice_cstr(c->name);
+    if (c->discovery.running)
+        tel_sample(out, &name, atomic_load(&((struct up_cluster *)(uintptr_t)c)->discovery.failing) ? 0 : 1);
+}
+
 /* One family; `each` is called for every cluster of the config in force, under its lock. */
 static struct figure {
     struct tel_family family;
@@ -75,6 +93,21 @@ static struct figure {
       .type = TEL_GAUGE,
       .labels = {"upstream", "endpoint"}},
      collect_health},
+    {{.name = "weir_upstream_endpoints",
+      .help = "Endpoints that an upstream has, by its config or its discovery.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream"}},
+     collect_found},
+    {{.name = "weir_discovery_age_seconds",
+      .help = "Since a discovery last gave a good answer.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream"}},
+     collect_age},
+    {{.name = "weir_discovery_up",
+      .help = "0 while a discovery fails, or finds nothing, and the last endpoints are kept.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream"}},
+     collect_failing},
     {{.name = "weir_upstream_panic",
       .help = "1 while so many endpoints are ejected that ejection is ignored.",
       .type = TEL_GAUGE,

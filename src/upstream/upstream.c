@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "config/copy.h"
+#include "upstream/discover.h"
 #include "upstream/figures.h"
 #include "upstream/health.h"
 #include "upstream/pool.h"
@@ -196,14 +197,18 @@ static void set_current(struct up_cluster *c, struct up_upstream *u) {
 }
 
 static void follow(struct up_cluster *c, struct up_upstream *u) {
+    int rc = 0;
     up_cluster_limits(c, &u->conf);
-    struct up_target *targets = up_targets(&u->conf);
-    int rc = targets ? up_cluster_apply(c, u->conf.balance, targets, u->conf.endpoints.count) : -ENOMEM;
-    b_free(targets);
+    set_current(c, u);
+    if (!u->conf.discover.head.node) {
+        struct up_target *targets = up_targets(&u->conf);
+        rc = targets ? up_cluster_apply(c, NULL, u->conf.balance, targets, u->conf.endpoints.count) : -ENOMEM;
+        b_free(targets);
+    }
     if (rc < 0)
         B_LOG(B_ERROR, "upstream", "upstream %s keeps its endpoints until the next reload: memory is short",
               c->name);
-    set_current(c, u);
+    up_discover_start(c);
     up_health_start(c);
 }
 
@@ -231,6 +236,23 @@ static struct up_cluster *next_stale(struct up_registry *r, const struct cfg_roo
     return found;
 }
 
+#define FIRST_ANSWERS RT_S /* that discoveries have before requests may come */
+
+static void look_whether_awaited(struct up_cluster *c, void *arg) {
+    *(bool *)arg |= up_discover_awaited(c);
+}
+
+/* A start would answer 503 until the endpoints are known; so it waits a little. */
+static void await_discoveries(struct up_registry *r) {
+    rt_time until = rt_after(rt_now(), FIRST_ANSWERS);
+    for (bool awaited = true; awaited && rt_now() < until;) {
+        awaited = false;
+        up_registry_each(r, look_whether_awaited, &awaited);
+        if (awaited && rt_sleep_until(rt_after(rt_now(), 5 * RT_MS)) != 0)
+            return;
+    }
+}
+
 void up_registry_publish(struct up_registry *r, const struct cfg_root *root) {
     struct up_upstream *u;
     rt_cancel_off();
@@ -242,6 +264,8 @@ void up_registry_publish(struct up_registry *r, const struct cfg_root *root) {
         follow(c, u);
         up_put(u);
     }
+    if (root)
+        await_discoveries(r);
     rt_cancel_on();
 }
 

@@ -47,7 +47,7 @@ static int apply(const unsigned *which, size_t count) {
     struct up_target targets[URLS];
     for (size_t i = 0; i < count; i++)
         targets[i] = (struct up_target){&urls[which[i]], 1 + (int64_t)which[i]};
-    return up_cluster_apply(cluster, CFG_ROUND_ROBIN, targets, count);
+    return up_cluster_apply(cluster, NULL, CFG_ROUND_ROBIN, targets, count);
 }
 
 static unsigned endpoints(void) {
