@@ -41,7 +41,7 @@ static void read_file(void *arg) {
         r->stamp = (struct stamp){st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_size, st.st_ino, st.st_dev};
         r->same = memcmp(&r->stamp, &r->known, sizeof r->stamp) == 0;
     }
-    char buf[4096];
+    char buf[1024];
     for (ssize_t n; r->error == 0 && !r->same && (n = read(fd, buf, sizeof buf)) != 0;) {
         if (n < 0)
             r->error = errno;
