@@ -11,7 +11,7 @@
 #include "upstream/discover.h"
 
 #define CHILDREN_MAX UP_FOUND_MAX
-#define PATH_ROOM 2048
+#define PATH_ROOM 1536
 #define RESOLVE (5 * RT_S)
 #define RETRY RT_S /* after something went wrong */
 
