@@ -12,6 +12,9 @@ static const struct option {
      CLI_TAKES_CONFIG},
     {"--demo", NULL, NULL, "the demo's config, which needs no file and no other program", CLI_TAKES_DEMO},
     {"--admin", NULL, "ADDR", "the admin address to ask, in place of the config's", CLI_TAKES_ADMIN},
+    {"--rps", NULL, "N", "the load, in requests a second", CLI_TAKES_RPS},
+    {"--latency", NULL, "TIME", "how long the upstreams take to answer, such as 40ms", CLI_TAKES_LATENCY},
+    {"--once", NULL, NULL, "print the figures of one second, and end", CLI_TAKES_ONCE},
     {"--help", "-h", NULL, "this text", 0},
 };
 #define OPTIONS (sizeof options / sizeof options[0])
@@ -84,6 +87,12 @@ static void set(struct cli_args *a, const struct option *o, const char *value) {
         a->admin = value;
     else if (o->takes == CLI_TAKES_DEMO)
         a->demo = true;
+    else if (o->takes == CLI_TAKES_ONCE)
+        a->once = true;
+    else if (o->takes == CLI_TAKES_RPS)
+        a->rps = value;
+    else if (o->takes == CLI_TAKES_LATENCY)
+        a->latency = value;
     else
         a->help = true;
 }

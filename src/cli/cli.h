@@ -11,7 +11,14 @@ struct gw_options;
 #define CLI_WORDS_MAX 2
 
 enum cli_exit { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
-enum cli_takes { CLI_TAKES_CONFIG = 1, CLI_TAKES_DEMO = 2, CLI_TAKES_ADMIN = 4 };
+enum cli_takes {
+    CLI_TAKES_CONFIG = 1,
+    CLI_TAKES_DEMO = 2,
+    CLI_TAKES_ADMIN = 4,
+    CLI_TAKES_RPS = 8,
+    CLI_TAKES_LATENCY = 16,
+    CLI_TAKES_ONCE = 32
+};
 
 struct cli_verb;
 
@@ -21,7 +28,8 @@ struct cli_args {
     bool help;
     const char *config; /* -c; NULL: not given */
     const char *admin;  /* --admin; NULL: not given */
-    bool demo;
+    bool demo, once;
+    const char *rps, *latency;        /* NULL: not given */
     const char *words[CLI_WORDS_MAX]; /* arguments without a dash */
     unsigned word_count;
 };
@@ -69,13 +77,14 @@ struct gw_snapshot *cli_build(const struct gw_options *source);
 /* notify.c: tells the service manager (sd_notify(3)): "READY=1". Does nothing where there is none. */
 void cli_notify(const char *state);
 
-/* client.c: one request to the admin address, as `weir reload` and `weir drain` make it. */
+/* client.c: one request to the admin address, as `weir reload`, `weir drain` and `weir top` make it. */
 struct cli_response {
     unsigned status;
     struct b_slice body;
     char *bytes; /* owned */
 };
 /* CLI_DONE with *out, or CLI_FAILED after saying why. */
+int cli_get(const struct cli_args *args, const char *path, struct cli_response *out);
 int cli_post(const struct cli_args *args, const char *path, struct cli_response *out);
 
 /* The verbs, by file. */
@@ -88,6 +97,8 @@ int cli_example(const struct cli_args *args);
 int cli_version(const struct cli_args *args);
 int cli_reload(const struct cli_args *args); /* remote.c */
 int cli_drain(const struct cli_args *args);
+int cli_plan(const struct cli_args *args);
+int cli_top(const struct cli_args *args);
 int cli_later(const struct cli_args *args);
 
 /* embed.S */

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "gateway/conn.h"
 
-#define RESPONSE_MAX ((size_t)1 << 20)
+#define RESPONSE_MAX ((size_t)16 << 20)
 #define TIMEOUT_S 90 /* a reload may resolve names and wait for workers */
 
 /* What there is to know about the running weir. */
@@ -87,11 +87,12 @@ static int open_socket(const struct target *t) {
     return rc;
 }
 
-static int send_request(int fd, const struct target *t, const char *path) {
+static int send_request(int fd, const struct target *t, const char *method, const char *path) {
     char buf[1024];
     struct b_text request = b_text_fixed(buf, sizeof buf);
     b_text_printf(&request,
-                  "POST %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\nContent-Length: 0\r\n", path);
+                  "%s %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\nContent-Length: 0\r\n", method,
+                  path);
     if (t->token[0])
         b_text_printf(&request, "Authorization: Bearer %s\r\n", t->token);
     b_text_lit(&request, "Connection: close\r\n\r\n");
@@ -117,14 +118,14 @@ static int split(struct b_text *in, struct cli_response *out) {
     return 0;
 }
 
-int cli_post(const struct cli_args *args, const char *path, struct cli_response *out) {
+static int ask(const struct cli_args *args, const char *method, const char *path, struct cli_response *out) {
     static struct target t; /* large; there is one request in a process */
     struct b_text in = b_text_heap(B_TAG_BASE, RESPONSE_MAX);
     int rc = find_target(args, &t);
     if (rc != 0)
         return rc;
     int fd = open_socket(&t);
-    rc = fd < 0 ? fd : send_request(fd, &t, path);
+    rc = fd < 0 ? fd : send_request(fd, &t, method, path);
     if (rc == 0)
         rc = receive(fd, &in);
     if (fd >= 0)
@@ -142,4 +143,12 @@ int cli_post(const struct cli_args *args, const char *path, struct cli_response 
         : rc == -EAGAIN ? "it is too slow"
                         : strerror(-rc));
     return CLI_FAILED;
+}
+
+int cli_post(const struct cli_args *args, const char *path, struct cli_response *out) {
+    return ask(args, "POST", path, out);
+}
+
+int cli_get(const struct cli_args *args, const char *path, struct cli_response *out) {
+    return ask(args, "GET", path, out);
 }

@@ -111,14 +111,90 @@ static void write_chain(struct b_text *out, const struct cfg_chain *chain, const
     }
 }
 
-static void write_upstream(struct b_text *out, const struct cfg_upstream *u) {
+static const char *balance_name(int balance) {
+    const struct cfg_option *o = cfg_table_find(&cfg_upstream_table, B_LIT("balance"));
+    return o->choices[balance];
+}
+
+/* As it would apply to this method. */
+static void write_retry(struct b_text *out, const struct cfg_upstream *u, struct b_slice method) {
+    label(out, "");
+    if (u->retry.attempts == 1) {
+        b_text_lit(out, "retry: none\n");
+        return;
+    }
+    b_text_printf(out, "retry: %lld attempts in all", (long long)u->retry.attempts);
+    duration(out, ", backoff up to ", u->retry.backoff.max);
+    b_text_printf(out, ", budget %lld%% or %lld/s; ", (long long)u->retry.budget.percent,
+                  (long long)u->retry.budget.min);
+    if (!http_method_idempotent(http_method_of(method))) {
+        b_text_printf(out, "%.*s only when nothing of it was sent\n", B_FMT(method));
+        return;
+    }
+    b_text_printf(out, "%.*s on", B_FMT(method));
+    if (!u->retry.on.node)
+        b_text_lit(out, " connect_failure, reset, timeout, 502, 503, 504");
+    CFG_EACH(const struct cfg_text, t, &u->retry.on)
+        b_text_printf(out, "%s %.*s", t == u->retry.on.items ? "" : ",", B_FMT(t->text));
+    b_text_char(out, '\n');
+}
+
+static void write_breaker(struct b_text *out, const struct cfg_upstream *u) {
+    const struct cfg_breaker *b = &u->breaker;
+    bool alone = u->endpoints.count == 1 && !b->head.given;
+    label(out, "");
+    if (!b->enabled || alone) {
+        b_text_printf(out, "breaker: off%s\n",
+                      alone ? " (its only endpoint is ejected only where `breaker` is named)" : "");
+    } else {
+        b_text_printf(out, "breaker: opens at %lld failures in a row, or %lld%% of %lld or more",
+                      (long long)b->consecutive_failures, (long long)b->failure_percent,
+                      (long long)b->min_requests);
+        duration(out, " in ", b->window);
+        duration(out, ", for ", b->open_for);
+        duration(out, " to ", b->max_open_for);
+        b_text_char(out, '\n');
+    }
+    if (!u->health_check.head.node)
+        return;
+    label(out, "");
+    b_text_printf(out, "health check: GET %.*s", B_FMT(u->health_check.path));
+    duration(out, " every ", u->health_check.interval);
+    b_text_printf(out, ", out after %lld failures, back after %lld passes\n",
+                  (long long)u->health_check.fails, (long long)u->health_check.passes);
+}
+
+static void write_discovery(struct b_text *out, const struct cfg_discover *d) {
+    if (!d->head.node)
+        return;
+    label(out, "endpoints");
+    if (d->file.head.node)
+        b_text_printf(out, "found in the file %.*s\n", B_FMT(d->file.path));
+    else if (d->dns.head.node)
+        b_text_printf(out, "found in the DNS: %s of %.*s\n", d->dns.records ? "SRV" : "the addresses",
+                      B_FMT(d->dns.name));
+    else
+        b_text_printf(out, "found in ZooKeeper, below %.*s\n", B_FMT(d->zookeeper.path));
+}
+
+static void write_upstream(struct b_text *out, const struct cfg_upstream *u, struct b_slice method) {
     label(out, "upstream");
     b_text_printf(out, "%.*s", B_FMT(u->head.name));
     place(out, u->head.node);
-    duration(out, ": connect_timeout ", u->connect_timeout);
+    b_text_printf(out, ": %s", balance_name(u->balance));
+    if (u->hash_on.ptr)
+        b_text_printf(out, " on %.*s", B_FMT(u->hash_on));
+    duration(out, ", connect_timeout ", u->connect_timeout);
     duration(out, ", timeout ", u->timeout);
-    b_text_printf(out, ", %lld attempts, max_in_flight %lld\n", (long long)u->retry.attempts,
-                  (long long)u->max_in_flight);
+    b_text_char(out, '\n');
+    label(out, "");
+    b_text_printf(out,
+                  "bulkhead: %lld in flight, then %lld wait, then 503; pool: %lld connections, %lld idle\n",
+                  (long long)u->max_in_flight, (long long)u->max_pending, (long long)u->pool.max_connections,
+                  (long long)u->pool.max_idle);
+    write_retry(out, u, method);
+    write_breaker(out, u);
+    write_discovery(out, &u->discover);
     CFG_EACH(struct cfg_endpoint, e, &u->endpoints) {
         label(out, "endpoint");
         b_text_printf(out, "%.*s", B_FMT(e->url.text));
@@ -129,7 +205,7 @@ static void write_upstream(struct b_text *out, const struct cfg_upstream *u) {
 }
 
 /* The options as the config has them, and the upstream that one of them names. */
-static void write_handler(struct b_text *out, const struct cfg_module_use *use) {
+static void write_handler(struct b_text *out, const struct cfg_module_use *use, struct b_slice method) {
     const struct cfg_table *table = use->module->options;
     label(out, "handler");
     b_text_cstr(out, use->module->name);
@@ -145,11 +221,12 @@ static void write_handler(struct b_text *out, const struct cfg_module_use *use) 
     for (const struct cfg_option *o = table ? table->options : NULL; o && o->name; o++) {
         const struct cfg_upstream_ref *ref = (const void *)((const char *)use->conf + o->offset);
         if (o->type == CFG_UPSTREAM_REF && ref->upstream)
-            write_upstream(out, ref->upstream);
+            write_upstream(out, ref->upstream, method);
     }
 }
 
-static void write_match(struct b_text *out, const struct gw_snapshot *s, const struct gw_match *m) {
+static void write_match(struct b_text *out, const struct gw_snapshot *s, const struct gw_match *m,
+                        struct b_slice method) {
     const struct gw_route *r = m->route;
     label(out, "route");
     b_text_printf(out, "%.*s", B_FMT(r->pattern));
@@ -169,7 +246,7 @@ static void write_match(struct b_text *out, const struct gw_snapshot *s, const s
     b_text_char(out, '\n');
     write_chain(out, &s->root->chain, "for every route");
     write_chain(out, &r->conf->chain, "for this route");
-    write_handler(out, &r->conf->handler);
+    write_handler(out, &r->conf->handler, method);
 }
 
 /* ---- no answer ---- */
@@ -240,7 +317,7 @@ int cli_explain(const struct cli_args *args) {
     find(s, &q, q.authority, &q.listener->addr, &m);
     write_question(&out, &q, q.authority);
     if (m.route)
-        write_match(&out, s, &m);
+        write_match(&out, s, &m, q.method);
     else
         write_none(&out, s, &q, &m);
     rc = cli_print(&out);

@@ -2,6 +2,7 @@
 #include "upstream/figures.h"
 
 #include "upstream/cluster.h"
+#include "upstream/latency.h"
 #include "upstream/upstream.h"
 
 static void collect_in_flight(struct tel_samples *out, const struct up_cluster *c) {
@@ -36,6 +37,15 @@ static void collect_health(struct tel_samples *out, const struct up_cluster *c) 
     for (uint32_t i = 0; i < s->count; i++) {
         struct b_slice labels[2] = {b_slice_cstr(c->name), b_slice_cstr(s->members[i].endpoint->text)};
         tel_sample(out, labels, up_state(s->members[i].endpoint) & UP_FAILING ? 0 : 1);
+    }
+}
+
+static void collect_latency(struct tel_samples *out, const struct up_cluster *c) {
+    const struct up_set *s = up_cluster_set((struct up_cluster *)(uintptr_t)c);
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct up_endpoint *e = s->members[i].endpoint;
+        struct b_slice labels[2] = {b_slice_cstr(c->name), b_slice_cstr(e->text)};
+        tel_sample(out, labels, (double)up_latency(e, rt_clock()) / (double)RT_S);
     }
 }
 
@@ -83,6 +93,11 @@ static struct figure {
       .type = TEL_GAUGE,
       .labels = {"upstream", "endpoint"}},
      collect_load},
+    {{.name = "weir_endpoint_latency_seconds",
+      .help = "What p2c takes an endpoint's latency for: a moving average that follows peaks; 0: not known.",
+      .type = TEL_GAUGE,
+      .labels = {"upstream", "endpoint"}},
+     collect_latency},
     {{.name = "weir_breaker_state",
       .help = "An endpoint's breaker: 0 closed, 1 open, 2 half-open.",
       .type = TEL_GAUGE,
