@@ -94,7 +94,7 @@ static const char *state_of(const struct frame *f, const struct cli_label labels
     return breaker == 1 ? "EJECTED" : breaker == 2 ? "HALF-OPEN" : "up";
 }
 
-static void write_endpoints(struct frame *f, struct b_slice upstream) {
+static __attribute__((noinline)) void write_endpoints(struct frame *f, struct b_slice upstream) {
     struct cli_label labels[2] = {{"upstream", upstream}, {0}};
     struct cli_names names = cli_values(f->now, "weir_breaker_state", "endpoint", labels, 1);
     for (unsigned i = 0; i < names.count; i++) {
