@@ -211,8 +211,10 @@ void up_cluster_mark(struct up_endpoint *e, uint32_t set, uint32_t clear) {
     struct up_cluster *c = e->cluster;
     pthread_mutex_lock(&c->lock);
     uint32_t before = atomic_fetch_and(&e->state, ~clear), now = atomic_fetch_or(&e->state, set) | set;
-    if ((before & UP_AVOIDED) && !(now & UP_AVOIDED))
+    if ((before & UP_AVOIDED) && !(now & UP_AVOIDED)) {
+        atomic_store(&e->latency.average, 0); /* what it was like when it was ill says nothing now */
         warm_up(e);
+    }
     struct up_set *s = up_cluster_set(c);
     if (s)
         up_set_mark(s);

@@ -85,6 +85,12 @@ static void changes(void *arg) {
     CHECK_UINT(up_state(held), 0);
     CHECK_UINT(up_load(held), 1);
     up_endpoint_put(held, 1);
+    up_cluster_mark(held, UP_EJECTED, 0);
+    atomic_store(&held->latency.average, 77);
+    up_cluster_mark(held, UP_FAILING, UP_EJECTED);
+    CHECK_UINT(held->latency.average, 77); /* ill for another reason */
+    up_cluster_mark(held, 0, UP_FAILING);
+    CHECK_UINT(held->latency.average, 0); /* well again: p2c begins anew */
     CHECK_INT(apply((const unsigned[]){5}, 1), 0);
     CHECK_UINT(endpoints(), 1);
     close_cluster();
