@@ -19,7 +19,7 @@ listen: [{{addr: "127.0.0.1:{port}"}}]
 admin: {{addr: "127.0.0.1:{admin}"}}
 log: {{level: error}}
 limits: {{max_body: "{max_body}B", header_timeout: 120s, body_timeout: 120s, idle_timeout: 120s}}
-upstreams: {{origin: {{endpoints: ["http://127.0.0.1:{origin}"], timeout: 120s}}}}
+upstreams: {{origin: {{endpoints: ["http://127.0.0.1:{origin}"], timeout: 120s, retry: {{"on": [connect_failure]}}}}}}
 routes:
   - {{match: {{path: /probe}}, respond: {{body: ok}}}}
   - {{match: {{path: "/ws/*"}}, deadline: 120s, proxy: {{upstream: origin, upgrade: [websocket]}}}}
