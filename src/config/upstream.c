@@ -256,11 +256,14 @@ static int check_upstream(struct cfg_errors *errors, const struct cfg_node *node
     struct cfg_hash_on on;
     struct b_map seen;
     int rc = 0;
-    if (!u->endpoints.count == !u->discover.head.node)
-        return cfg_error_at(errors, node,
-                            u->endpoints.count ? "\"endpoints\" and \"discover\" do not go together"
-                                               : "an upstream needs \"endpoints\", such as endpoints: "
-                                                 "[\"http://127.0.0.1:9001\"], or \"discover\"");
+    const struct cfg_node *endpoints = cfg_node_get(node, "endpoints");
+    static const char needed[] =
+        "an upstream needs \"endpoints\", such as endpoints: [\"http://127.0.0.1:9001\"], or \"discover\"";
+    if (u->endpoints.count && u->discover.head.node)
+        return cfg_error_at(errors, endpoints, "\"endpoints\" and \"discover\" do not go together");
+    if (!u->endpoints.count && !u->discover.head.node)
+        return endpoints ? cfg_error_at(errors, endpoints, "%s", needed)
+                         : cfg_error_key(errors, node, "%s", needed);
     const char *why = u->hash_on.ptr ? cfg_parse_hash_on(u->hash_on, &on) : NULL;
     if (why) {
         char shown[CFG_SHOWN_SIZE];

@@ -10,6 +10,7 @@
 #define POINTS 160 /* of a member of mean weight, as in ketama */
 #define POINTS_MAX (1u << 20)
 #define ROOM 1.25 /* a member's load, of its share */
+#define FEW 8     /* requests that any member takes: of so few no share can be told */
 #define LOOKS 64  /* points that are looked at for one with room; then the first usable one has to do */
 
 struct point {
@@ -83,7 +84,7 @@ static int build(struct up_set *s) {
 static bool is_full(const struct up_set *s, const struct ring *r, uint32_t i) {
     const struct up_member *m = &s->members[i];
     uint32_t load = up_load(m->endpoint);
-    if (load == 0)
+    if (load < FEW)
         return false;
     double share = (double)(up_cluster_in_flight(m->endpoint->cluster) + 1) * (double)m->weight / r->weights;
     return load + 1 > share * ROOM + 1;

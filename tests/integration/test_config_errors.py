@@ -357,7 +357,7 @@ def test_schema_takes_good_configs(schema):
 @pytest.mark.parametrize("name", [
     "unknown limit", "unknown handler", "unknown option of a handler", "a number where a map is due",
     "a text where a list is due", "a list where a text is due", "a duration without unit", "a size without unit",
-    "a duration for a size", "below the range", "a route without handler", "an upstream without anything",
+    "a duration for a size", "below the range", "a route without handler",
                                   "another version",
     "no version", "an endpoint that is no URL", "an address without port",
 ])

@@ -55,8 +55,8 @@ TEST(missing) {
         {"version: 1\nlisten: [{backlog: 1}]" TAIL,
          "w:2:10: a listener needs \"addr\", such as addr: \":8080\"\n"},
         {HEAD "upstreams:\n  u: {}\n  v: {endpoints: []}" TAIL,
-         "w:4:6: an upstream needs \"endpoints\", such as endpoints: [\"http://127.0.0.1:9001\"], or \"discover\"\n"
-         "w:5:6: an upstream needs \"endpoints\", such as endpoints: [\"http://127.0.0.1:9001\"], or \"discover\"\n"},
+         "w:4:3: an upstream needs \"endpoints\", such as endpoints: [\"http://127.0.0.1:9001\"], or \"discover\"\n"
+         "w:5:18: an upstream needs \"endpoints\", such as endpoints: [\"http://127.0.0.1:9001\"], or \"discover\"\n"},
         {HEAD "upstreams:\n  u:\n    endpoints:\n    - weight: 2" TAIL,
          "w:6:7: an endpoint needs \"url\", such as url: \"http://127.0.0.1:9001\"\n"},
         {HEAD "routes:\n- respond: hi\n",
@@ -332,7 +332,7 @@ TEST(not_built_yet) {
          "w:3:28: a DNS discovery needs \"name\", such as name: orders.service.consul\n"},
         {HEAD "upstreams: {u: {discover: {}}}" TAIL,
          "w:3:27: \"discover\" names one of file, dns, zookeeper\n"},
-        {UPSTREAM("discover: {file: /f}"), "w:3:16: \"endpoints\" and \"discover\" do not go together\n"},
+        {UPSTREAM("discover: {file: /f}"), "w:3:28: \"endpoints\" and \"discover\" do not go together\n"},
         {HEAD "upstreams: {u: {endpoints: ['https://h']}}" TAIL,
          "w:3:29: \"url\" cannot be \"https://h\": TLS to upstreams is not built yet: use http://\n"},
         {HEAD
