@@ -73,10 +73,6 @@ void gw_client(const struct exchange *ex, struct net_peer *out) {
 struct b_slice gw_client_address(struct exchange *ex) {
     char text[NET_PEER_TEXT];
     struct net_peer client;
-    if (!ex->client_known) {
-        gw_client(ex, &client);
-        ex->client_known = true;
-        ex->client = b_arena_copy(&ex->call.arena, b_slice(text, net_peer_format_ip(&client, text)));
-    }
-    return ex->client;
+    gw_client(ex, &client);
+    return b_arena_copy(&ex->call.arena, b_slice(text, net_peer_format_ip(&client, text)));
 }

@@ -61,12 +61,10 @@ struct exchange {
     bool continue_sent; /* 100 Continue went out, or need not */
     bool deadline_told; /* by a trusted peer: a body that streams in does not move it */
     /* what has happened */
-    uint8_t sent;          /* enum gw_sent */
-    uint8_t step;          /* of the pipeline */
-    bool close;            /* the connection ends with this exchange */
-    bool counted;          /* in gateway->requests */
-    bool client_known;     /* `client` is set */
-    struct b_slice client; /* see gw_client_address */
+    uint8_t sent; /* enum gw_sent */
+    uint8_t step; /* of the pipeline */
+    bool close;   /* the connection ends with this exchange */
+    bool counted; /* in gateway->requests */
     struct gw_tunnel
         *tunnel; /* both sides have switched to another protocol: what comes after this exchange */
     enum http_error refusal; /* why the request never got a route */
@@ -140,7 +138,7 @@ bool gw_peer_trusted(const struct exchange *ex);
 /* The client: the peer, unless that is in trusted_proxies and X-Forwarded-For tells whom it speaks for: then the rightmost
  * address there that is not trusted itself (P06). Before the handler changes the fields. */
 void gw_client(const struct exchange *ex, struct net_peer *out);
-/* The same as text in the arena; the first call's answer stays. */
+/* The same as text in the arena. */
 struct b_slice gw_client_address(struct exchange *ex);
 const struct net_peer *gw_peer(const struct exchange *ex);
 

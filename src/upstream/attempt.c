@@ -13,7 +13,9 @@ int up_fail(struct up_exchange *x, enum http_error error, const char *why) {
 }
 
 int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc) {
-    x->outcome = rc == -ETIMEDOUT ? UP_TIMEOUT : rc == -ECANCELED || rc == -ENOMEM ? UP_GONE : UP_RESET;
+    x->outcome = (uint8_t)(rc == -ETIMEDOUT                    ? UP_TIMEOUT
+                           : rc == -ECANCELED || rc == -ENOMEM ? UP_GONE
+                                                               : UP_RESET);
     switch (rc) {
     case -ETIMEDOUT:
         return up_fail(x, rt_now() >= call->deadline ? HTTP_E_DEADLINE_EXCEEDED : HTTP_E_UPSTREAM_TIMEOUT,
@@ -120,7 +122,7 @@ static __attribute__((noinline)) int wait_for_permit(struct up_exchange *x, cons
     x->admitted = rc == 0;
     if (rc == -EAGAIN) {
         tel_add(c->metrics.rejected, rt_index(), 1);
-        x->retry_after = up_retry_after(c);
+        x->retry_after = (uint8_t)up_retry_after(c);
         return -HTTP_E_BULKHEAD_FULL;
     }
     tel_observe(c->metrics.queue_wait, rt_index(), (uint64_t)(rt_clock() - from));
@@ -146,7 +148,7 @@ static __attribute__((noinline)) int no_endpoint(struct up_exchange *x) {
     if (soonest == RT_NEVER)
         return -HTTP_E_NO_ENDPOINT;
     rt_time left = soonest - now;
-    x->retry_after = left <= RT_S ? 1 : left >= 60 * RT_S ? 60 : (unsigned)(left / RT_S) + 1;
+    x->retry_after = (uint8_t)(left <= RT_S ? 1 : left >= 60 * RT_S ? 60 : left / RT_S + 1);
     return -HTTP_E_BREAKER_OPEN;
 }
 
@@ -186,7 +188,7 @@ static __attribute__((noinline)) int next_attempt(struct up_exchange *x, int rc,
     tel_add(x->upstream->cluster->metrics.retries, rt_index(), 1);
     if (fresh)
         return 0;
-    leave_endpoint(x, x->outcome, x->head_took);
+    leave_endpoint(x, x->outcome, x->took);
     if (up_retry_word(rc) == CFG_RETRY_CONNECT_FAILURE &&
         pick->tried_count < up_cluster_set(x->upstream->cluster)->count)
         return 0; /* there is another one, which has nothing to do with it */
@@ -220,8 +222,8 @@ __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *ca
         x->trial = pick.trial;
         rt_time from = rt_now();
         rc = attempt(x, call, req, client, fresh, &sent);
-        x->head_took = rt_now() - from;
-        x->outcome = rc ? outcome_of(rc) : x->res.status >= 500 ? UP_STATUS_5XX : UP_OK;
+        x->took = rt_now() - from;
+        x->outcome = (uint8_t)(rc ? outcome_of(rc) : x->res.status >= 500 ? UP_STATUS_5XX : UP_OK);
         if (rc == 0 && x->trial) { /* the body may take its time */
             up_breaker_note(x->endpoint, x->outcome, true);
             x->trial = false;
@@ -249,12 +251,12 @@ struct up_conn *up_detach(struct up_exchange *x) {
 
 void up_finish(struct up_exchange *x) {
     leave_conn(x);
+    leave_endpoint(x, x->outcome, x->took);
     if (x->admitted) {
         rt_sem_release(&x->upstream->cluster->permits);
         x->took = rt_clock() - x->began;
         tel_observe(x->upstream->cluster->metrics.duration, rt_index(), (uint64_t)x->took);
     }
-    leave_endpoint(x, x->outcome, x->head_took);
     x->admitted = false;
     if (x->bad)
         tel_bad_response(rt_index(), b_slice_cstr(x->upstream->cluster->name), x->bad);

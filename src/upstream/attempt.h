@@ -47,21 +47,21 @@ struct up_exchange {
     struct b_slice input; /* received, not yet given out; lent like the fields */
     uint64_t left;        /* of a body with a length */
     unsigned attempts;
-    unsigned retry_after; /* seconds, for a refusal; 0: not known */
-    bool interim_passed;  /* an interim response has gone to the client */
-    bool trial;           /* this attempt is the probe of a half-open breaker */
-    bool admitted;        /* has one of the cluster's permits */
+    uint8_t retry_after; /* seconds, for a refusal, 60 at the most; 0: not known */
+    uint8_t outcome;     /* enum up_outcome of the last attempt, so far */
+    bool interim_passed; /* an interim response has gone to the client */
+    bool trial;          /* this attempt is the probe of a half-open breaker */
+    bool admitted;       /* has one of the cluster's permits */
     bool body_taken;    /* more than the first piece of the request's body has been read: no second attempt */
     bool request_read;  /* its body has been read to its end */
     bool request_whole; /* the request has been sent to its end */
     bool deaf;          /* the endpoint takes no more of it */
     bool done;          /* the response has been read to its end */
-    rt_time began, took;     /* clock; the whole exchange, known after up_finish */
-    rt_time head_took;       /* of rt_now: the last attempt, to its response's head or to its failure */
-    enum up_outcome outcome; /* of the last attempt, so far */
-    const char *phase;       /* what is being waited for, literal */
-    const char *why;         /* of a failure: static text for its detail, or NULL */
-    enum http_error bad;     /* what was wrong with a malformed response; HTTP_OK: nothing */
+    /* `took` is of the last attempt so far, up to its head or failure, and becomes that of the whole */
+    rt_time began, took; /* clock; the whole exchange, known after up_finish */
+    const char *phase;   /* what is being waited for, literal */
+    const char *why;     /* of a failure: static text for its detail, or NULL */
+    enum http_error bad; /* what was wrong with a malformed response; HTTP_OK: nothing */
 };
 
 /* Sends the request and waits for the head of the final response, which may come before the request is whole, trying again on another endpoint where that is safe:

@@ -10,7 +10,8 @@
 
 struct up_set;
 
-#define UP_TRIED_MAX 10
+#define UP_TRIED_MAX \
+    3 /* of more attempts than that, some may go where one has been: it lies on the fiber's stack */
 #define UP_NONE UINT32_MAX
 
 /* What is known when an endpoint is picked. */
