@@ -71,16 +71,15 @@ uint64_t gw_most_connections(const struct cfg_limits *limits) {
     return asked < most ? asked : most;
 }
 
-static bool room(struct gw_listener *l) {
+/* How many more connections may come in; for the admin there is always a place. */
+static uint64_t room(struct gw_listener *l) {
     struct gateway *g = l->gateway;
-    return l->admin || (gw_pressure(g) < GW_STOP && atomic_load(&g->connections) < most_connections(g));
-}
-
-/* Whether all that may stand in the backlog may come in at once, without going beyond the limit. */
-static bool roomy(struct gw_listener *l) {
-    struct gateway *g = l->gateway;
-    return !l->admin && gw_pressure(g) < GW_STOP &&
-           atomic_load(&g->connections) + NET_LISTEN_BACKLOG < most_connections(g);
+    if (l->admin)
+        return 1;
+    if (gw_pressure(g) >= GW_STOP)
+        return 0;
+    uint64_t most = most_connections(g), open = atomic_load(&g->connections);
+    return open < most ? most - open : 0;
 }
 
 /* Counts one more connection if there is room. */
@@ -126,10 +125,13 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
     bool told = false;
     for (;;) {
         struct rt_sockaddr from;
-        while (!room(l))
+        uint64_t places;
+        while ((places = room(l)) == 0)
             if (wait_for_room() != 0)
                 return;
-        rt_accept_ahead(stream, roomy(l));
+        rt_accept_ahead(stream,
+                        places >
+                            NET_LISTEN_BACKLOG); /* all that may stand in the backlog may come in at once */
         int fd = rt_accept(stream, &from, RT_NEVER);
         if (fd == -ECANCELED || (fd < 0 && rt_cancelled()))
             return;

@@ -135,12 +135,9 @@ static int epoll_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time d
             continue;
         }
         int fd = rt_socket_accept(s->fd, peer);
-        if (fd >= 0)
+        if (fd != -EAGAIN)
             return fd;
-        if (fd == -EAGAIN)
-            s->flags &= (uint16_t)~RT_STREAM_READABLE;
-        else if (!rt_socket_accept_again(-fd))
-            return fd;
+        s->flags &= (uint16_t)~RT_STREAM_READABLE;
     }
 }
 

@@ -50,17 +50,6 @@ static void send_at_once(int fd, int family) {
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-int rt_socket_accept(int listener, struct rt_sockaddr *peer) {
-    struct rt_sockaddr ignored;
-    struct rt_sockaddr *a = peer ? peer : &ignored;
-    a->len = sizeof a->u;
-    int fd = accept4(listener, &a->u.any, &a->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    send_at_once(fd, a->u.any.sa_family);
-    return fd;
-}
-
 bool rt_socket_accept_again(int error) {
     switch (error) {
     case EINTR:
@@ -76,6 +65,20 @@ bool rt_socket_accept_again(int error) {
     case EPERM: return true;
     default: return false;
     }
+}
+
+int rt_socket_accept(int listener, struct rt_sockaddr *peer) {
+    struct rt_sockaddr ignored;
+    struct rt_sockaddr *a = peer ? peer : &ignored;
+    int fd;
+    do {
+        a->len = sizeof a->u;
+        fd = accept4(listener, &a->u.any, &a->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (fd < 0 && rt_socket_accept_again(errno));
+    if (fd < 0)
+        return -errno;
+    send_at_once(fd, a->u.any.sa_family);
+    return fd;
 }
 
 int rt_socket_connect(const struct rt_sockaddr *to, int *fd) {

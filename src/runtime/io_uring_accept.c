@@ -121,10 +121,8 @@ int rt_uring_accept(struct rt_stream *s, struct rt_sockaddr *peer, rt_time deadl
             return error;
         if (!ahead(k)) {
             int fd = rt_socket_accept(k->fd, peer);
-            if (fd >= 0 || (fd != -EAGAIN && !rt_socket_accept_again(-fd)))
-                return fd;
             if (fd != -EAGAIN)
-                continue;
+                return fd;
         }
         rt_uring_expect_accept(k);
         int rc = rt_ready_read(s, deadline);
