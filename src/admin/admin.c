@@ -15,7 +15,8 @@ const struct adm_path adm_paths[] = {
     {"/api/v1/log", ADM_GET | ADM_PUT, false,
      "the level of weir's own log; PUT {\"level\":\"debug\"} sets it", adm_log},
     {"/api/v1/config/routes", ADM_GET, false, "the routes in force", adm_routes},
-    {"/api/v1/upstreams", ADM_GET, false, "the upstreams in force", adm_upstreams},
+    {"/api/v1/upstreams", ADM_GET, false, "upstreams and endpoints: limits, load, breakers, health",
+     adm_upstreams},
     {"/debug/fibers", ADM_GET, false, "fibers, stacks and workers", adm_fibers},
     {0},
 };
@@ -53,6 +54,34 @@ int adm_answer_text(struct exchange *ex, uint16_t status, struct b_slice type, s
     int rc = body->failed ? -HTTP_E_OUT_OF_MEMORY : adm_answer(ex, status, type, b_text_slice(body));
     b_text_free(body);
     return rc;
+}
+
+void adm_member(struct json_writer *w, const char *name, struct b_slice value) {
+    json_key(w, b_slice_cstr(name));
+    json_string(w, value);
+}
+
+void adm_number(struct json_writer *w, const char *name, uint64_t value) {
+    json_key(w, b_slice_cstr(name));
+    json_u64(w, value);
+}
+
+void adm_seconds(struct json_writer *w, const char *name, rt_time span) {
+    json_key(w, b_slice_cstr(name));
+    bool fine = span % RT_MS != 0;
+    b_text_printf(w->out, "%lld.%0*lld", (long long)(span / RT_S), fine ? 6 : 3,
+                  (long long)(span % RT_S / (fine ? RT_US : RT_MS)));
+    w->after_key = false;
+}
+
+void adm_flag(struct json_writer *w, const char *name, bool value) {
+    json_key(w, b_slice_cstr(name));
+    json_bool(w, value);
+}
+
+int adm_finish(struct exchange *ex, struct json_writer *w) {
+    b_text_char(w->out, '\n');
+    return adm_answer_text(ex, 200, ADM_JSON, w->out);
 }
 
 bool adm_has_parameter(const struct exchange *ex, struct b_slice name) {

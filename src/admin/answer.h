@@ -35,6 +35,14 @@ static inline struct b_text adm_text(void) {
     return b_text_heap(B_TAG_GATEWAY, ADM_BODY_MAX);
 }
 
+/* Members of an object that is being written. */
+void adm_member(struct json_writer *w, const char *name, struct b_slice value);
+void adm_number(struct json_writer *w, const char *name, uint64_t value);
+void adm_seconds(struct json_writer *w, const char *name, rt_time span);
+void adm_flag(struct json_writer *w, const char *name, bool value);
+/* Answers 200 with what was written, as adm_answer_text. */
+int adm_finish(struct exchange *ex, struct json_writer *w);
+
 /* token.c: may this request have what is not open? 0, or the failure that was answered or is to be returned. */
 int adm_authorise(struct exchange *ex);
 
@@ -47,8 +55,8 @@ int adm_post_reload(struct exchange *ex); /* control.c */
 int adm_post_drain(struct exchange *ex);
 int adm_log(struct exchange *ex);
 int adm_routes(struct exchange *ex); /* inside.c */
-int adm_upstreams(struct exchange *ex);
 int adm_fibers(struct exchange *ex);
+int adm_upstreams(struct exchange *ex); /* upstreams.c */
 
 /* control.c: `{"level": "debug"}`, and nothing else. Pure. */
 bool adm_parse_level(struct b_slice body, enum b_level *level);

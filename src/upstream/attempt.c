@@ -114,27 +114,6 @@ static __attribute__((noinline)) int take_first(struct up_exchange *x, struct rt
     return keep ? take_rest(x, call, req, client) : 0;
 }
 
-/* There is none free: the request waits for one, if there is room to. */
-static __attribute__((noinline)) int wait_for_permit(struct up_exchange *x, const struct rt_call *call) {
-    struct up_cluster *c = x->upstream->cluster;
-    rt_time from = rt_clock();
-    int rc = rt_sem_acquire_within(&c->permits, call->deadline, (uint32_t)x->upstream->conf.max_pending);
-    x->admitted = rc == 0;
-    if (rc == -EAGAIN) {
-        tel_add(c->metrics.rejected, rt_index(), 1);
-        x->retry_after = (uint8_t)up_retry_after(c);
-        return -HTTP_E_BULKHEAD_FULL;
-    }
-    tel_observe(c->metrics.queue_wait, rt_index(), (uint64_t)(rt_clock() - from));
-    return rc ? up_socket_error(x, call, rc) : 0;
-}
-
-/* A permit of the bulkhead. */
-static int admit(struct up_exchange *x, const struct rt_call *call) {
-    x->admitted = rt_sem_try(&x->upstream->cluster->permits);
-    return x->admitted ? 0 : wait_for_permit(x, call);
-}
-
 /* Nobody to send to. */
 static __attribute__((noinline)) int no_endpoint(struct up_exchange *x) {
     const struct up_set *s = up_cluster_set(x->upstream->cluster);
@@ -150,6 +129,29 @@ static __attribute__((noinline)) int no_endpoint(struct up_exchange *x) {
     rt_time left = soonest - now;
     x->retry_after = (uint8_t)(left <= RT_S ? 1 : left >= 60 * RT_S ? 60 : left / RT_S + 1);
     return -HTTP_E_BREAKER_OPEN;
+}
+
+/* There is none free: the request waits for one, if there is room to. */
+static __attribute__((noinline)) int wait_for_permit(struct up_exchange *x, const struct rt_call *call) {
+    struct up_cluster *c = x->upstream->cluster;
+    rt_time from = rt_clock();
+    if (up_set_is_out(up_cluster_set(c))) /* those who have the permits wait for a dead upstream */
+        return no_endpoint(x);
+    int rc = rt_sem_acquire_within(&c->permits, call->deadline, (uint32_t)x->upstream->conf.max_pending);
+    x->admitted = rc == 0;
+    if (rc == -EAGAIN) {
+        tel_add(c->metrics.rejected, rt_index(), 1);
+        x->retry_after = (uint8_t)up_retry_after(c);
+        return -HTTP_E_BULKHEAD_FULL;
+    }
+    tel_observe(c->metrics.queue_wait, rt_index(), (uint64_t)(rt_clock() - from));
+    return rc ? up_socket_error(x, call, rc) : 0;
+}
+
+/* A permit of the bulkhead. */
+static int admit(struct up_exchange *x, const struct rt_call *call) {
+    x->admitted = rt_sem_try(&x->upstream->cluster->permits);
+    return x->admitted ? 0 : wait_for_permit(x, call);
 }
 
 /* What a failed attempt says of its endpoint. */

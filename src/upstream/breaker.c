@@ -29,6 +29,15 @@ const char *up_breaker_state(const struct up_endpoint *e) {
     return state & (UP_TRIAL | UP_PROBING) ? "half-open" : state & UP_EJECTED ? "open" : "closed";
 }
 
+void up_breaker_look(struct up_endpoint *e, struct up_breaker_view *out) {
+    uint32_t state = up_state(e), last = atomic_load(&e->breaker.last);
+    rt_time left = atomic_load(&e->breaker.open_until) - rt_now();
+    *out = (struct up_breaker_view){.state = up_breaker_state(e),
+                                    .row = atomic_load(&e->breaker.row),
+                                    .left = (state & UP_EJECTED) && left > 0 ? left : 0,
+                                    .last = last ? up_outcome_text(last) : NULL};
+}
+
 /* --- counting --- */
 
 /* Two halves of the window, the current one and the one before. Workers may lose one another's counts: what they say is
@@ -107,23 +116,6 @@ static bool answers(struct up_endpoint *e) {
     return rc == 0;
 }
 
-/* Waits until the time is over and the endpoint answers, and lets one request try. */
-static void half_open(void *arg) {
-    struct up_endpoint *e = arg;
-    struct up_cluster *c = e->cluster;
-    rt_time wait = atomic_load(&e->breaker.open_until) - rt_now();
-    bool well = false;
-    while (!well && rt_sleep_until(rt_after(rt_now(), wait > 0 ? wait : 0)) == 0 &&
-           !(up_state(e) & UP_DRAINING)) {
-        well = answers(e);
-        wait = well ? 0 : open_time(e, true);
-    }
-    if (well)
-        up_cluster_mark(e, UP_TRIAL, 0);
-    up_endpoint_put(e, UP_USER);
-    up_cluster_put(c);
-}
-
 /* One endpoint alone is ejected only where the config asks for it: there is no other to go to. */
 static bool may_open(struct up_cluster *c) {
     if (!option(&c->breaker.on))
@@ -132,11 +124,38 @@ static bool may_open(struct up_cluster *c) {
     return option(&c->breaker.named) || (s && s->count > 1);
 }
 
+#define LOOK (1 * RT_S)
+
+/* Waits until then. False: it is not to be ejected any longer, because it has gone or the config in force says so. */
+static bool rest(const struct up_endpoint *e, rt_time until) {
+    while (rt_now() < until)
+        if (rt_sleep_until(rt_earlier(until, rt_after(rt_now(), LOOK))) != 0 || (up_state(e) & UP_DRAINING) ||
+            !may_open(e->cluster))
+            return false;
+    return true;
+}
+
+/* Waits until the time is over and the endpoint answers, and lets one request try. */
+static void half_open(void *arg) {
+    struct up_endpoint *e = arg;
+    struct up_cluster *c = e->cluster;
+    bool well = false, wanted;
+    while ((wanted = rest(e, atomic_load(&e->breaker.open_until))) && !(well = answers(e)))
+        atomic_store(&e->breaker.open_until, rt_after(rt_now(), open_time(e, true)));
+    atomic_store(&e->breaker.trial_since, rt_now());
+    if (well)
+        up_cluster_mark(e, UP_TRIAL, 0);
+    else if (!wanted) /* should it come back, it has a fresh start */
+        up_cluster_mark(e, 0, UP_EJECTED | UP_TRIAL | UP_PROBING);
+    up_endpoint_put(e, UP_USER);
+    up_cluster_put(c);
+}
+
 /* One of those that find too many failures at the same time opens it. */
-static bool take_out(struct up_endpoint *e) {
+static bool take_out(struct up_endpoint *e, bool trial) {
     pthread_mutex_lock(&e->cluster->lock);
     uint32_t state = up_state(e);
-    bool first = !(state & UP_DRAINING) && (!(state & UP_EJECTED) || (state & UP_PROBING));
+    bool first = trial ? state & UP_PROBING : !(state & (UP_EJECTED | UP_DRAINING));
     if (first) {
         atomic_fetch_or(&e->state, UP_EJECTED);
         atomic_fetch_and(&e->state, ~(uint32_t)UP_PROBING);
@@ -145,11 +164,28 @@ static bool take_out(struct up_endpoint *e) {
     return first;
 }
 
+static void tell(const struct up_endpoint *e, rt_time span, enum up_outcome why, bool trial) {
+    const struct up_breaker *b = &e->breaker;
+    uint32_t row = atomic_load(&((struct up_breaker *)(uintptr_t)b)->row);
+    int64_t limit = option(&e->cluster->breaker.consecutive_failures);
+    char reason[64];
+    struct b_text t = b_text_fixed(reason, sizeof reason);
+    if (trial)
+        b_text_lit(&t, "the request that tried it failed");
+    else if (limit && row >= limit)
+        b_text_printf(&t, "%u failures in a row", row);
+    else
+        b_text_printf(&t, "%lld percent or more of its attempts failed",
+                      (long long)option(&e->cluster->breaker.failure_percent));
+    B_LOG(B_WARN, "upstream", "endpoint %s of upstream %s is ejected for %lld ms: %.*s, the last: %s",
+          e->text, e->cluster->name, (long long)(span / RT_MS), (int)t.len, reason, up_outcome_text(why));
+}
+
 static void open_breaker(struct up_endpoint *e, enum up_outcome why, bool trial) {
     struct up_cluster *c = e->cluster;
     if (!trial && !may_open(c))
         return;
-    if (!take_out(e))
+    if (!take_out(e, trial))
         return;
     /* it grows until it has been well for twice as long as it was left alone */
     rt_time last = atomic_load(&e->breaker.open_for), now = rt_now();
@@ -166,9 +202,7 @@ static void open_breaker(struct up_endpoint *e, enum up_outcome why, bool trial)
     up_cluster_mark(e, UP_EJECTED, UP_PROBING | UP_TRIAL);
     struct b_slice labels[2] = {b_slice_cstr(c->name), b_slice_cstr(e->text)};
     tel_add(tel_series_get(&ejections, labels), rt_index(), 1);
-    B_LOG(B_WARN, "upstream",
-          "endpoint %s of upstream %s is ejected for %lld ms: %u failures in a row, the last: %s", e->text,
-          c->name, (long long)(span / RT_MS), atomic_load(&e->breaker.row), up_outcome_text(why));
+    tell(e, span, why, trial);
     forget_counts(&e->breaker);
 }
 
@@ -182,14 +216,24 @@ static void close_breaker(struct up_endpoint *e) {
 
 /* --- the one request --- */
 
-struct up_endpoint *up_breaker_claim(struct up_set *s, const struct up_pick *p) {
+#define PATIENCE (1 * RT_S) /* with requests that cannot be repeated, before one of them tries */
+
+static bool may_claim(const struct up_endpoint *e, const struct up_pick *p, bool alone) {
+    rt_time since = atomic_load_explicit(&((struct up_endpoint *)(uintptr_t)e)->breaker.trial_since,
+                                         memory_order_relaxed);
+    if (!p->may_try && !alone && p->now - since < PATIENCE)
+        return false;
+    for (unsigned n = 0; n < p->tried_count; n++)
+        if (p->tried[n] == e)
+            return false;
+    return true;
+}
+
+struct up_endpoint *up_breaker_claim(struct up_set *s, const struct up_pick *p, bool alone) {
     for (uint32_t i = 0; i < s->count; i++) {
         struct up_endpoint *e = s->members[i].endpoint;
         uint32_t state = up_state(e);
-        bool tried = false;
-        for (unsigned n = 0; n < p->tried_count; n++)
-            tried |= p->tried[n] == e;
-        if ((state & UP_TRIAL) && !(state & (UP_FAILING | UP_DRAINING)) && !tried &&
+        if ((state & UP_TRIAL) && !(state & (UP_FAILING | UP_DRAINING)) && may_claim(e, p, alone) &&
             atomic_compare_exchange_strong(&e->state, &state, (state & ~(uint32_t)UP_TRIAL) | UP_PROBING)) {
             up_cluster_mark(e, 0, 0);
             return e;
@@ -209,6 +253,8 @@ static void end_trial(struct up_endpoint *e, enum up_outcome outcome) {
 
 void up_breaker_note(struct up_endpoint *e, enum up_outcome outcome, bool trial) {
     bool failed = outcome != UP_OK;
+    if (failed && outcome != UP_GONE)
+        atomic_store_explicit(&e->breaker.last, (uint32_t)outcome, memory_order_relaxed);
     if (trial) {
         end_trial(e, outcome);
         return;

@@ -12,12 +12,24 @@
 
 /* Counts what became of an attempt; `trial`: it was the one request. Must not wait. */
 void up_breaker_note(struct up_endpoint *e, enum up_outcome outcome, bool trial);
-/* An endpoint of the set that waits for its one request, which the caller is from now on; NULL: none. */
-struct up_endpoint *up_breaker_claim(struct up_set *s, const struct up_pick *p);
+/* An endpoint of the set that waits for its one request, which the caller is from now on, and owes a note of; NULL: none. A
+ * request that cannot be repeated (!p->may_try) gets one only when there is nobody else to go to (`alone`), or when no
+ * better one has come for a second. */
+struct up_endpoint *up_breaker_claim(struct up_set *s, const struct up_pick *p, bool alone);
 
 /* For people: "closed", "open" or "half-open". */
 const char *up_breaker_state(const struct up_endpoint *e);
-/* What the last failure was, and why the breaker opened last; static texts, NULL: never. */
+/* As in the metrics' `reason`; static. */
 const char *up_outcome_text(enum up_outcome outcome);
+
+/* What the admin API shows of a breaker. */
+struct up_breaker_view {
+    const char *state; /* up_breaker_state */
+    uint32_t row;      /* failures in a row, so far */
+    rt_time left;      /* until it is tried again; 0: it is not open, or is being tried */
+    const char *last;  /* what the last failure was; NULL: there was none */
+};
+/* From a worker. */
+void up_breaker_look(struct up_endpoint *e, struct up_breaker_view *out);
 
 #endif

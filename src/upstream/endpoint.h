@@ -56,7 +56,9 @@ struct up_breaker {
     _Atomic uint32_t row;          /* failures in a row */
     _Atomic uint32_t counts[2][2]; /* this half of the window and the one before: attempts, failures */
     _Atomic rt_time half_began;
+    _Atomic uint32_t last; /* enum up_outcome of the last failure; 0: there was none */
     _Atomic rt_time open_for, open_until, closed_at;
+    _Atomic rt_time trial_since; /* it waits for its one request */
 };
 
 /* See health.h. */

@@ -86,11 +86,10 @@ uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick
     return UP_NONE;
 }
 
-bool up_set_ejected(const struct up_set *s) {
-    for (uint32_t i = 0; i < s->count; i++)
-        if (up_state(s->members[i].endpoint) & UP_EJECTED)
-            return true;
-    return false;
+bool up_set_is_out(const struct up_set *s) {
+    const struct up_pick any = {.no_warming = true};
+    return !atomic_load_explicit(&((struct up_set *)(uintptr_t)s)->trials, memory_order_relaxed) &&
+           up_set_next(s, 0, &any) == UP_NONE;
 }
 
 /* By the balancer; NULL: there is none. */
@@ -105,12 +104,12 @@ static struct up_endpoint *pick_usable(struct up_set *s, struct up_pick *p) {
 
 struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p) {
     bool trials = atomic_load_explicit(&s->trials, memory_order_relaxed);
-    struct up_endpoint *e = trials && p->may_try ? up_breaker_claim(s, p) : NULL;
+    struct up_endpoint *e = trials ? up_breaker_claim(s, p, false) : NULL;
     p->trial = e != NULL;
     if (!e && s->count)
         e = pick_usable(s, p);
     if (!e && trials) { /* there is nobody else */
-        e = up_breaker_claim(s, p);
+        e = up_breaker_claim(s, p, true);
         p->trial = e != NULL;
     }
     if (!e)

@@ -45,7 +45,7 @@ struct up_member {
 struct up_set {
     uint32_t count;
     int balance;             /* enum cfg_balance */
-    bool even;               /* all have one weight; for the balancer\'s use */
+    bool even;               /* all have one weight; for the balancer's use */
     _Atomic uint32_t avoid;  /* UP_AVOIDED; in panic without UP_EJECTED (up_set_mark) */
     _Atomic uint32_t trials; /* members whose breakers wait for a probe */
     _Atomic uint32_t turn;   /* for the balancer's use */
@@ -78,8 +78,8 @@ static inline bool up_usable(const struct up_set *s, uint32_t i, const struct up
 /* The first usable member at or after `from`, all around; UP_NONE when there is none. */
 uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick *p);
 
-/* Whether some member is left out because its breaker is open. */
-bool up_set_ejected(const struct up_set *s);
+/* Whether up_set_pick would find nobody. */
+bool up_set_is_out(const struct up_set *s);
 /* Picks an endpoint for an attempt, which becomes a user of it (load 1): one that was not tried yet, else one that was
  * and is usable; NULL when none is. While a breaker is half-open it may be that endpoint (p->trial). Notes it in *p as tried. */
 struct up_endpoint *up_set_pick(struct up_set *s, struct up_pick *p);

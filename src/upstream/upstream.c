@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "config/copy.h"
+#include "upstream/breaker.h"
 #include "upstream/discover.h"
 #include "upstream/figures.h"
 #include "upstream/health.h"
@@ -309,6 +310,8 @@ void up_warm(struct up_upstream *u) {
         int rc = e ? up_pool_get(e, &call, u->conf.connect_timeout, &deadline, true, &c) : -ENOENT;
         if (rc == 0)
             up_pool_give(c);
+        if (e && pick.trial)
+            up_breaker_note(e, UP_GONE, true); /* a connection is not what it is tried with */
         if (e)
             up_endpoint_put(e, 1);
         if (rc)

@@ -182,3 +182,17 @@ def test_breaker_off(lab):
     for _ in range(40):
         weir.get()
     assert len(bad.requests) == 20
+
+
+def test_an_operator_sees_what_keeps_an_endpoint_out(lab):
+    bad, good = lab.origin(status_500), lab.origin()
+    weir = lab.weir(proxy(bad, good, breaker={"open_for": "1h", "max_open_for": "1h"}))
+    hit(weir, bad)
+    (told,) = weir.admin("GET", "/api/v1/upstreams").json()["upstreams"]
+    assert told["name"] == "origin" and not told["panic"] and told["in_flight"] == told["pending"] == 0
+    out, well = told["endpoints"]
+    assert (out["url"], well["url"]) == (bad.url, good.url)
+    assert not out["in_use"] and out["breaker"]["state"] == "open" and out["breaker"]["last_failure"] == "5xx"
+    assert 0 < out["breaker"]["tried_again_in_seconds"] <= 3600
+    assert well["in_use"] and well["breaker"] == {"state": "closed", "failures_in_a_row": 0}
+    assert well["latency_seconds"] > 0

@@ -160,3 +160,13 @@ def test_nginx_killed_frozen_and_restarted(lab, tmp_path):
         for t in threads:
             t.join()
     assert results.count(200) >= len(results) - 8, [r for r in results if r != 200]
+
+
+def test_an_operator_sees_what_a_check_found(lab):
+    origin = lab.origin(lambda request, peer: reply(503))
+    weir = lab.weir(proxy(origin, lab.origin(), health_check={"path": "/", "interval": "100ms", "fails": 1, "passes": 1}))
+    weir.wait_metric(0, "weir_endpoint_healthy", endpoint=origin.url)
+    (told,) = weir.admin("GET", "/api/v1/upstreams").json()["upstreams"]
+    health = told["endpoints"][0]["health"]
+    assert health["healthy"] is False and "status" in health["last_failure"]
+    assert not told["endpoints"][0]["in_use"] and told["endpoints"][1]["health"]["healthy"]

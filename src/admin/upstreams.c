@@ -1,0 +1,101 @@
+/* Upstreams as they are at this moment: their limits, what fills them, and of each endpoint what keeps it in or out. */
+#include "admin/answer.h"
+#include "gateway/conn.h"
+#include "upstream/breaker.h"
+#include "upstream/latency.h"
+#include "upstream/upstream.h"
+
+static void write_breaker(struct json_writer *w, struct up_endpoint *e) {
+    struct up_breaker_view view;
+    up_breaker_look(e, &view);
+    json_key(w, B_LIT("breaker"));
+    json_object_begin(w);
+    adm_member(w, "state", b_slice_cstr(view.state));
+    adm_number(w, "failures_in_a_row", view.row);
+    if (view.left)
+        adm_seconds(w, "tried_again_in_seconds", view.left);
+    if (view.last)
+        adm_member(w, "last_failure", b_slice_cstr(view.last));
+    json_object_end(w);
+}
+
+static void write_health(struct json_writer *w, struct up_endpoint *e) {
+    struct up_health *h = &e->health;
+    if (!atomic_load(&h->known))
+        return;
+    const char *why = atomic_load(&h->why);
+    json_key(w, B_LIT("health"));
+    json_object_begin(w);
+    adm_flag(w, "healthy", !(up_state(e) & UP_FAILING));
+    if (why)
+        adm_member(w, "last_failure", b_slice_cstr(why));
+    adm_number(w, why ? "failures_in_a_row" : "passes_in_a_row", atomic_load(&h->row));
+    adm_seconds(w, "checked_seconds_ago", rt_now() - atomic_load(&h->at));
+    json_object_end(w);
+}
+
+/* `panic`: what the breakers say is ignored. */
+static void write_endpoint(struct json_writer *w, const struct up_member *m, bool panic) {
+    struct up_endpoint *e = m->endpoint;
+    uint32_t state = up_state(e), out = state & (panic ? UP_AVOIDED & ~(uint32_t)UP_EJECTED : UP_AVOIDED);
+    json_object_begin(w);
+    adm_member(w, "url", b_slice_cstr(e->text));
+    adm_number(w, "weight", (uint64_t)m->weight);
+    adm_flag(w, "in_use", !out);
+    adm_flag(w, "slow_start", state & UP_WARMING);
+    adm_number(w, "in_flight", up_load(e));
+    adm_seconds(w, "latency_seconds", (rt_time)up_latency(e, rt_clock()));
+    write_breaker(w, e);
+    write_health(w, e);
+    json_object_end(w);
+}
+
+static void write_discovery(struct json_writer *w, struct up_cluster *c) {
+    struct up_finding *f = &c->discovery;
+    if (!f->running)
+        return;
+    rt_time at = atomic_load(&f->good_at);
+    json_key(w, B_LIT("discovery"));
+    json_object_begin(w);
+    adm_flag(w, "up", atomic_load(&f->asked) && !atomic_load(&f->failing));
+    if (at)
+        adm_seconds(w, "good_seconds_ago", rt_clock() - at);
+    json_object_end(w);
+}
+
+static void write_upstream(struct up_cluster *c, void *arg) {
+    struct json_writer *w = arg;
+    const struct cfg_upstream *conf = &c->current->conf;
+    json_object_begin(w);
+    adm_member(w, "name", b_slice_cstr(c->name));
+    adm_number(w, "max_in_flight", (uint64_t)conf->max_in_flight);
+    adm_number(w, "in_flight", (uint64_t)up_cluster_in_flight(c));
+    adm_number(w, "max_pending", (uint64_t)conf->max_pending);
+    adm_number(w, "pending", rt_sem_waiting(&c->permits));
+    adm_seconds(w, "connect_timeout_seconds", conf->connect_timeout);
+    adm_seconds(w, "timeout_seconds", conf->timeout);
+    pthread_mutex_lock(&c->lock);
+    write_discovery(w, c);
+    const struct up_set *s = up_cluster_set(c);
+    bool panic = atomic_load(&((struct up_set *)(uintptr_t)s)->avoid) != UP_AVOIDED;
+    adm_flag(w, "panic", panic);
+    json_key(w, B_LIT("endpoints"));
+    json_array_begin(w);
+    for (uint32_t i = 0; i < s->count; i++)
+        write_endpoint(w, &s->members[i], panic);
+    json_array_end(w);
+    pthread_mutex_unlock(&c->lock);
+    json_object_end(w);
+}
+
+int adm_upstreams(struct exchange *ex) {
+    struct b_text t = adm_text();
+    struct json_writer w = json_writer(&t);
+    json_object_begin(&w);
+    json_key(&w, B_LIT("upstreams"));
+    json_array_begin(&w);
+    up_registry_each(adm_gateway(ex)->upstreams, write_upstream, &w);
+    json_array_end(&w);
+    json_object_end(&w);
+    return adm_finish(ex, &w);
+}
