@@ -1,5 +1,5 @@
 # Test programs, all registered with ctest: unit_<folder>, replay_<target> (fuzz targets on their corpus; the fuzz preset
-# builds fuzz_<target> instead), sim_<name>.
+# builds fuzz_<target> instead), sim_<name>; and faultproxy, which the integration tests use.
 enable_testing()
 
 function(weir_test_program name folder) # SOURCE ...
@@ -53,3 +53,5 @@ foreach(source IN LISTS simulations)
     weir_test_program(sim_${name} cli ${source} ${support})
     weir_add_test(sim_${name} sim --seeds 200)
 endforeach()
+file(GLOB sources CONFIGURE_DEPENDS tests/faultproxy/*.c)
+weir_test_program(faultproxy tests ${sources})

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from faultproxy import FaultProxy
 from harness import WEIR_BIN, Lab
 
 
@@ -42,6 +43,14 @@ def weir(lab):
 def origin(lab):
     """origin(answer) -> a running scripted origin."""
     return lab.origin
+
+
+@pytest.fixture
+def faulty(lab):
+    """faulty(a=origin, b=origin) -> a running fault proxy with the endpoints .a and .b."""
+    def start(**origins):
+        return lab.start(FaultProxy(lab.directory, f"faultproxy{len(lab.others)}", origins))
+    return start
 
 
 @pytest.fixture

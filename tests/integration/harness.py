@@ -385,6 +385,11 @@ class Lab:
         self.others.append(nginx)
         return nginx.start()
 
+    def start(self, thing):
+        """Starts a Process of another kind, which is stopped after those that use it."""
+        self.others.append(thing)
+        return thing.start()
+
     def path(self, name):
         return os.path.join(self.directory, name)
 
