@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
 
@@ -30,7 +31,7 @@ static const char *const error_names[ERRORS] = {"connect", "closed", "garbage",
 
 struct options {
     long connections, threads, port;
-    double seconds, warmup_s, rate, stagger_ms;
+    double seconds, warmup_s, rate, stagger_ms, posts_percent;
     uint64_t requests_max;
     int64_t body_len; /* expected; -1: any */
     bool steps, close_each;
@@ -44,6 +45,7 @@ struct counts {
     uint64_t requests;  /* answered with 200 and the right length */
     uint64_t in_window; /* of those, before the phase's end */
     uint64_t errors[ERRORS], unsent, reconnects, bytes;
+    uint64_t posts, bad_posts; /* sent; and those of the errors that were POSTs */
     uint64_t sum_ns, max_ns, first_done_ns, last_done_ns;
     uint64_t histogram[HISTOGRAM_SLOTS];
 };
@@ -51,6 +53,7 @@ struct counts {
 struct conn {
     int fd; /* -1: could not connect */
     bool in_flight, in_body, close_after;
+    bool post;
     bool bad; /* an answer that is read to its end but counts as an error already */
     uint64_t started_ns, body_left;
     size_t head_len;
@@ -72,7 +75,7 @@ struct worker {
     struct conn *idle_first, *idle_last; /* first in, first out: every connection gets its turn */
     uint64_t in_flight, left;            /* `left`: requests that may still be sent */
     uint64_t arrivals_left, next_arrival_ns;
-    double arrival_ns, interval_ns;
+    double arrival_ns, interval_ns, post_share;
     struct phase phase;
     struct counts counts;
     char *buffer; /* HEAD_BYTES_MAX for a head's first part, then READ_BYTES */
@@ -88,6 +91,8 @@ struct head {
 static struct options options = {.connections = 64, .threads = 2, .seconds = 5, .body_len = -1};
 static char request[2048];
 static size_t request_len;
+static char post_format[2048]; /* with a place for the number */
+static _Atomic uint64_t post_number;
 static pthread_barrier_t barrier;
 static struct phase next_phase;
 
@@ -123,6 +128,8 @@ static void add_counts(struct counts *sum, const struct counts *one) {
     sum->requests += one->requests;
     sum->in_window += one->in_window;
     sum->unsent += one->unsent;
+    sum->posts += one->posts;
+    sum->bad_posts += one->bad_posts;
     sum->reconnects += one->reconnects;
     sum->bytes += one->bytes;
     sum->sum_ns += one->sum_ns;
@@ -225,10 +232,20 @@ static void next_on(struct worker *w, struct conn *conn);
 
 static void fail(struct worker *w, struct conn *conn, enum error error) {
     w->counts.errors[error]++;
+    w->counts.bad_posts += conn->in_flight && conn->post;
     if (conn->in_flight)
         w->in_flight--;
     reopen_conn(w, conn);
     next_on(w, conn);
+}
+
+/* Every so many: the same share at each moment. */
+static bool is_post(struct worker *w) {
+    w->post_share += options.posts_percent / 100;
+    if (w->post_share < 1)
+        return false;
+    w->post_share -= 1;
+    return true;
 }
 
 static void send_request(struct worker *w, struct conn *conn, uint64_t started_ns) {
@@ -237,9 +254,17 @@ static void send_request(struct worker *w, struct conn *conn, uint64_t started_n
     conn->in_flight = true;
     conn->bad = false;
     conn->started_ns = started_ns;
+    conn->post = is_post(w);
+    char post[sizeof post_format + 32];
+    const char *bytes = request;
+    size_t len = request_len;
+    if (conn->post) {
+        len = (size_t)snprintf(post, sizeof post, post_format, atomic_fetch_add(&post_number, 1));
+        bytes = post;
+        w->counts.posts++;
+    }
     /* Smaller than any socket buffer. Where the peer has closed, the read that follows tells. */
-    if (write(conn->fd, request, request_len) != (ssize_t)request_len && errno != EPIPE &&
-        errno != ECONNRESET)
+    if (write(conn->fd, bytes, len) != (ssize_t)len && errno != EPIPE && errno != ECONNRESET)
         die("write");
 }
 
@@ -286,6 +311,8 @@ static void start_body(struct worker *w, struct conn *conn, const struct head *h
     conn->in_body = true;
     conn->body_left = (uint64_t)head->body_len;
     conn->close_after = head->close;
+    if (head->status != 200 || (options.body_len >= 0 && head->body_len != options.body_len))
+        w->counts.bad_posts += conn->post;
     if (head->status != 200) {
         conn->bad = true;
         w->counts.errors[ERROR_STATUS]++;
@@ -428,6 +455,7 @@ static void end_phase(struct worker *w) {
         if (w->conns[i].fd < 0 || !w->conns[i].in_flight)
             continue;
         w->counts.errors[ERROR_TIMEOUT]++;
+        w->counts.bad_posts += w->conns[i].post;
         reopen_conn(w, &w->conns[i]);
     }
 }
@@ -500,7 +528,8 @@ static void print_result(const struct counts *sum, double seconds) {
         printf("\"%s\": %lu, ", error_names[i], sum->errors[i]);
         errors += sum->errors[i];
     }
-    printf("\"unsent\": %lu}, \"errors\": %lu,\n \"latency_us\": {", sum->unsent, errors);
+    printf("\"unsent\": %lu}, \"errors\": %lu, \"posts\": %lu, \"bad_posts\": %lu,\n \"latency_us\": {",
+           sum->unsent, errors, sum->posts, sum->bad_posts);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         printf("\"%s\": %.1f, ", parts[i].name, percentile_us(sum, parts[i].part));
     printf("\"max\": %.1f, \"mean\": %.1f}}\n", (double)sum->max_ns / 1e3,
@@ -551,14 +580,20 @@ static void set_url(const char *url) {
         snprintf(request, sizeof request,
                  "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\nUser-Agent: load\r\nAccept: */*\r\n%s\r\n", path,
                  options.port, options.close_each ? "Connection: close\r\n" : "");
+    if (strchr(path, '%'))
+        usage("-u: without percent signs");
+    snprintf(
+        post_format, sizeof post_format,
+        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\nUser-Agent: load\r\nX-Id: %%lu\r\nContent-Length: 0\r\n\r\n",
+        path, options.port);
 }
 
 int main(int argc, char **argv) {
     static const char help[] =
         "-u URL [-c CONNECTIONS] [-t THREADS] [-d SECONDS] [-w WARMUP_SECONDS] [-n REQUESTS_MAX]\n"
         "       [-R REQUESTS_PER_SECOND] [-l BODY_BYTES] [-g STAGGER_MS: spread the first requests] [-s: stop for a line]\n"
-        "       [-1: a new connection for each request]";
-    for (int option; (option = getopt(argc, argv, "u:c:t:d:w:n:R:l:g:s1")) != -1;) {
+        "       [-1: a new connection for each request] [-P PERCENT: so many are POSTs, with their number in X-Id]";
+    for (int option; (option = getopt(argc, argv, "u:c:t:d:w:n:R:l:g:P:s1")) != -1;) {
         switch (option) {
         case 'u': options.url = optarg; break;
         case 'c': options.connections = number_or_die(optarg, 1, CONNECTIONS_MAX); break;
@@ -569,6 +604,7 @@ int main(int argc, char **argv) {
         case 'R': options.rate = strtod(optarg, NULL); break;
         case 'l': options.body_len = number_or_die(optarg, 0, LONG_MAX); break;
         case 'g': options.stagger_ms = strtod(optarg, NULL); break;
+        case 'P': options.posts_percent = strtod(optarg, NULL); break;
         case 's': options.steps = true; break;
         case '1': options.close_each = true; break;
         default: usage(help);

@@ -21,6 +21,16 @@ COLUMNS = {
     "start": [("subject", "subject", "{}"), ("start_ms", "first answer ms", "{:.1f}"), ("start_min_ms", "min", "{:.1f}"),
               ("start_max_ms", "max", "{:.1f}"), ("idle_rss_mib", "idle RSS MiB", "{:.1f}"),
               ("idle_pss_mib", "idle PSS MiB", "{:.1f}"), ("stripped_mib", "stripped binary MiB", "{:.2f}")],
+    "flapping": [("subject", "what", "{}"), ("asked", "requests", "{:,}"), ("bad_gets", "bad GETs", "{:,}"),
+                 ("good_gets", "good GETs %", "{:.4f}"), ("posts", "POSTs", "{:,}"), ("bad_posts", "bad POSTs", "{:,}"),
+                 ("repeated", "came twice", "{:,}"), ("p50_us", "p50 us", "{:,.0f}"), ("p99_us", "p99 us", "{:,.0f}"),
+                 ("p99_ratio", "x quiet", "{:.2f}"), ("p999_us", "p99.9 us", "{:,.0f}"), ("retries", "retries", "{:,.0f}"),
+                 ("ejections", "ejections", "{:,.0f}"), ("cut", "answers cut", "{:,}")],
+    "slow_endpoint": [("subject", "what", "{}"), ("asked", "requests", "{:,}"), ("bad_gets", "bad", "{:,}"),
+                      ("p50_us", "p50 us", "{:,.0f}"), ("p99_us", "p99 us", "{:,.0f}"), ("p99_ratio", "x healthy", "{:.2f}"),
+                      ("p999_us", "p99.9 us", "{:,.0f}"), ("share", "% to it", "{:.2f}")],
+    "reloads": [("subject", "what", "{}"), ("asked", "requests", "{:,}"), ("bad_gets", "failed", "{:,}"),
+                ("p50_us", "p50 us", "{:,.0f}"), ("p99_us", "p99 us", "{:,.0f}"), ("reload_ms", "ms a reload", "{:.1f}")],
     "micro": [("name", "what", "{}"), ("value", "value", "{:,.1f}"), ("unit", "unit", "{}")],
 }
 PER_CPU_COLUMN = ("gib_per_cpu_s", "GiB a CPU-second", "{:.2f}")

@@ -23,6 +23,7 @@ import threading
 import time
 
 import accounts
+import faults
 import report
 import subjects
 
@@ -30,7 +31,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BENCH = os.path.join(ROOT, "bench")
 BUILD = os.path.join(ROOT, "build", "bench")
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
-PROGRAMS = ("origin", "relay", "load", "slow", "start")
+PROGRAMS = {**{name: [os.path.join(BENCH, f"{name}.c")] for name in ("origin", "relay", "load", "slow", "start")},
+            "faultproxy": sorted(glob.glob(os.path.join(ROOT, "tests", "faultproxy", "*.c")))}
 CFLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-pthread"]
 STARTS = 20
 # bench/NAME.c and the parts of weir that it measures; one that is not there is left out.
@@ -64,6 +66,12 @@ SCENARIOS = {
     "idle": {"kind": "idle", "path": "/1k", "size": 1024, "connections": 5000,
              "about": "5,000 idle keep-alive connections, each after one request"},
     "start": {"kind": "start", "about": f"exec to first answered request, {STARTS} starts; memory when idle; binary"},
+    "flapping": {"kind": "flapping", "path": "/1k", "size": 1024, "connections": 64, "rate": 1000, "posts": 20,
+                 "about": "1,000 requests/s to three endpoints, of which one flaps; a fifth are POSTs"},
+    "slow_endpoint": {"kind": "slow_endpoint", "path": "/delay/2/1k", "size": 1024, "connections": 256, "rate": 1000,
+                      "slow_ms": 98, "about": "1,000 requests/s to three endpoints, of which one takes 100 ms and not 2"},
+    "reloads": {"kind": "reloads", "path": "/1k", "size": 1024, "connections": 64, "rate": 2000, "connect_rate": 500,
+                "about": "reloads in a row under 2,000 requests/s and 500 new connections/s"},
     "micro": {"kind": "micro", "about": "parts of weir alone"},
 }
 
@@ -79,6 +87,7 @@ class Load:
                    "-g", str(scenario.get("stagger_ms", 0))]
         command += ["-l", str(scenario["size"])] if scenario["size"] is not None else []
         command += ["-1"] if scenario.get("close_each") else []
+        command += ["-P", str(scenario["posts"])] if scenario.get("posts") else []
         command += ["-R", f"{rate:.1f}"] if rate else []
         command += ["-n", str(requests)] if requests else []
         self.process = subjects.Process(command, os.path.join(BUILD, "load.log"),
@@ -408,6 +417,11 @@ class Bench:
         tables = []
         makers = {"load": self.load_table, "rate": self.rate_table, "idle": self.idle_table, "slow": self.slow_table,
                   "start": self.start_table, "micro": self.micro_table}
+        failing = faults.Faults(self, Load, BUILD)
+        if failing.weir:
+            makers |= {"flapping": failing.flapping_table, "slow_endpoint": failing.slow_endpoint_table,
+                       "reloads": failing.reloads_table}
+        names = [name for name in names if SCENARIOS[name]["kind"] in makers]
         for name in names:
             scenario = SCENARIOS[name]
             table = makers[scenario["kind"]](name, scenario)
@@ -428,16 +442,16 @@ class Bench:
 # ---- set-up ----
 
 def compile_programs():
-    """Each from its one source, when that or the shared header is newer."""
+    """Each from its own sources, when one of them or the shared header is newer."""
     os.makedirs(BUILD, exist_ok=True)
     shared = os.path.join(BENCH, "common.h")
-    for name in PROGRAMS:
-        source, target = os.path.join(BENCH, f"{name}.c"), os.path.join(BUILD, name)
-        newest = max(os.path.getmtime(source), os.path.getmtime(shared))
+    for name, sources in PROGRAMS.items():
+        target = os.path.join(BUILD, name)
+        newest = max(map(os.path.getmtime, [*sources, shared]))
         if os.path.exists(target) and os.path.getmtime(target) >= newest:
             continue
-        print(f"    compiling bench/{name}.c")
-        subprocess.run([os.environ.get("CC", "cc"), *CFLAGS, source, "-o", target], check=True)
+        print(f"    compiling {name}")
+        subprocess.run([os.environ.get("CC", "cc"), *CFLAGS, *sources, "-o", target], check=True)
 
 
 def build_micros():
@@ -479,6 +493,8 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, help="default 3")
     parser.add_argument("--seconds", type=float, help="length of a window; default 5")
     parser.add_argument("--rate", type=float, default=0.0, help="requests/s for `latency`, instead of half of the slowest")
+    parser.add_argument("--flaps", type=int, help="of `flapping`; default 60, a thousand take 33 minutes")
+    parser.add_argument("--reloads", type=int, help="of `reloads`; default 1000")
     parser.add_argument("--weir", default=os.path.join(ROOT, "build", "weir"), metavar="FILE", help="the binary to measure")
     parser.add_argument("--keep", action="store_true", help="also keep the results in bench/results/, to be committed")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md; implies --keep")

@@ -122,6 +122,11 @@ static void run_line(int fd, char *line) {
         say_stats(fd);
         return;
     }
+    if (count == 1 && !strcmp(words[0], "forget")) {
+        forget_posts();
+        say(fd, "ok\n");
+        return;
+    }
     if (count == 1 && !strcmp(words[0], "quit"))
         exit(0);
     for (int i = 0; i < endpoints_count && count >= 2; i++) {

@@ -28,6 +28,7 @@ static const char help[] =
     "port (default: any), one a line, each answered by `ok` or `error: WHY`. Prints `control PORT`, then `NAME PORT` for each.\n"
     "\n"
     "  stats                       ok, and an object of all counters as JSON\n"
+    "  forget                      which POSTs have come\n"
     "  quit                        ends the process\n"
     "  NAME clear                  no fault, no shape; what was held back goes on, what was swallowed is lost\n"
     "  NAME drop                   resets its connections, once\n"
@@ -284,6 +285,11 @@ static void answer_garbage(struct pair *pair) {
     if (len)
         queue(&pair->client, scratch, len);
     pair->client.fin_due = pair->quiet = true;
+}
+
+void forget_posts(void) {
+    posts = repeated = 0;
+    memset(seen, 0, sizeof seen);
 }
 
 /* A head comes in one piece here; one that does not is not counted. */

@@ -53,6 +53,8 @@ extern uint64_t posts, repeated; /* POSTs with an X-Id, and those whose number h
 
 /* Resets the connections that an endpoint has. */
 void reset_pairs(struct endpoint *endpoint);
+/* All POSTs are new from now on. */
+void forget_posts(void);
 /* From now on it does this wrong, and what it did before no more. */
 void put_fault(struct endpoint *endpoint, enum fault fault, uint64_t argument);
 

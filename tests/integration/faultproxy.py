@@ -7,7 +7,8 @@ import socket
 from harness import WEIR_BIN, Process
 from wire import wait_until
 
-PROGRAM = os.path.join(os.path.dirname(os.path.abspath(WEIR_BIN)), "faultproxy")
+BUILD = os.path.dirname(os.path.abspath(WEIR_BIN))
+PROGRAM = next(filter(os.path.exists, (os.path.join(BUILD, folder, "faultproxy") for folder in ("", "release"))), None)
 
 
 class Endpoint:
@@ -32,6 +33,7 @@ class FaultProxy(Process):
 
     def start(self):
         arguments = [f"{name}=0:{origin.port}" for name, origin in self.origins.items()]
+        assert PROGRAM, f"there is no faultproxy below {BUILD}"
         self.spawn([PROGRAM, "--seed", "1", *arguments])
         wait_until(lambda: len(self.stderr().splitlines()) == len(arguments) + 1 or self.process.poll() is not None,
                    "the fault proxy listens")
