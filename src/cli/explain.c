@@ -136,6 +136,10 @@ static void write_retry(struct b_text *out, const struct cfg_upstream *u, struct
         b_text_lit(out, " connect_failure, reset, timeout, 502, 503, 504");
     CFG_EACH(const struct cfg_text, t, &u->retry.on)
         b_text_printf(out, "%s %.*s", t == u->retry.on.items ? "" : ",", B_FMT(t->text));
+    if (u->retry.hedge.after) {
+        duration(out, "; a second endpoint after ", u->retry.hedge.after);
+        b_text_printf(out, ", for %lld%% of requests", (long long)u->retry.hedge.percent);
+    }
     b_text_char(out, '\n');
 }
 

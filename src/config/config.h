@@ -70,12 +70,19 @@ struct cfg_budget {
     int64_t percent, min;
 };
 
+struct cfg_hedge {
+    struct cfg_head head;
+    int64_t after; /* 0: none */
+    int64_t percent;
+};
+
 struct cfg_retry {
     struct cfg_head head;
     int64_t attempts;   /* the first one included */
     struct cfg_list on; /* struct cfg_text, checked: cfg_parse_retry_on; empty: the default */
     struct cfg_backoff backoff;
     struct cfg_budget budget;
+    struct cfg_hedge hedge;
 };
 
 enum {

@@ -79,6 +79,36 @@ static const struct cfg_table budget_table = {
     .size = sizeof(struct cfg_budget),
 };
 
+static const struct cfg_option hedge_options[] = {
+    {.name = "after",
+     .type = CFG_DURATION,
+     CFG_AT(struct cfg_hedge, after),
+     .default_text = "0s",
+     .min = 0,
+     .max = CFG_M,
+     .example = "50ms",
+     .help =
+         "how long an endpoint may take to begin its answer, before another one is asked as well. Best what 95 of a hundred "
+         "requests take less than. 0 means never"},
+    {.name = "percent",
+     .type = CFG_PERCENT,
+     CFG_AT(struct cfg_hedge, percent),
+     .default_text = "5%",
+     .min = 1,
+     .max = 100,
+     .help = "of the requests of the last 10 s, at the most; all of them come out of the budget, too"},
+    {0},
+};
+
+static const struct cfg_table hedge_table = {
+    .name = "a hedge",
+    .summary =
+        "A second endpoint for requests whose first one takes its time. The answer that begins first is taken, and the other "
+        "attempt is called off",
+    .options = hedge_options,
+    .size = sizeof(struct cfg_hedge),
+};
+
 static const struct cfg_option retry_options[] = {
     {.name = "attempts",
      .type = CFG_INT,
@@ -106,6 +136,13 @@ static const struct cfg_option retry_options[] = {
      CFG_AT(struct cfg_retry, budget),
      .table = &budget_table,
      .help = "how many further attempts the upstream takes in all"},
+    {.name = "hedge",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_retry, hedge),
+     .table = &hedge_table,
+     .help =
+         "when to ask a second endpoint before the first has failed: requests without a body whose method may be repeated. It "
+         "counts as an attempt. Off when left out"},
     {0},
 };
 
@@ -121,6 +158,10 @@ static int check_retry(struct cfg_errors *errors, const struct cfg_node *node, v
             rc = cfg_error_at(errors, t->node, "an entry of \"on\" cannot be %s: %s",
                               cfg_node_shown(t->node, shown), why);
     }
+    if (r->hedge.after && r->attempts < 2)
+        rc = cfg_error_at(errors, r->hedge.head.node,
+                          "a hedge is a second attempt, and \"attempts\" is 1: raise it, or take "
+                          "the hedge out");
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/worker.h"
 #include "telemetry/http_metrics.h"
 #include "upstream/breaker.h"
+#include "upstream/hedge.h"
 #include "upstream/retry.h"
 
 int up_fail(struct up_exchange *x, enum http_error error, const char *why) {
@@ -51,24 +52,44 @@ static int get_conn(struct up_exchange *x, struct rt_call *call, rt_time *deadli
     return rc;
 }
 
-static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
-                   const struct up_client *client, bool fresh, uint64_t *sent) {
-    rt_time deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->conf.timeout));
+/* Inlined where every request passes: a frame of its own would cost each request in flight a page of stack. */
+__attribute__((always_inline)) static inline int begin(struct up_exchange *x, struct rt_call *call,
+                                                       struct http_request *req,
+                                                       const struct up_client *client, bool fresh,
+                                                       rt_time *deadline, uint64_t *sent) {
     *sent = 0;
-    x->attempts++;
-    x->interim = 0;
-    x->request_read = x->request_whole = x->deaf = false;
-    int rc = get_conn(x, call, &deadline, fresh);
+    int rc = get_conn(x, call, deadline, fresh);
     if (rc)
         return rc;
     tel_add(x->endpoint->requests, rt_index(), 1);
-    uint64_t before = x->conn->stream.bytes_out, in_before = x->conn->stream.bytes_in;
-    rc = up_send_request(x, call, req, client, &deadline);
-    if (rc == 0)
-        rc = up_read_head(x, call, req, client, deadline);
+    uint64_t before = x->conn->stream.bytes_out;
+    rc = up_send_request(x, call, req, client, deadline);
     *sent = x->conn->stream.bytes_out - before;
-    if (rc && x->conn->stream.bytes_in != in_before)
-        x->conn->reused = false; /* a byte came back: this was not the keep-alive race */
+    return rc;
+}
+
+int up_begin_attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
+                     const struct up_client *client, rt_time *deadline) {
+    uint64_t sent;
+    return begin(x, call, req, client, false, deadline, &sent);
+}
+
+static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
+                   const struct up_client *client, bool fresh, struct up_pick *pick, uint64_t *sent) {
+    x->took = rt_now(); /* its begin, until it is over */
+    rt_time deadline = rt_earlier(call->deadline, rt_after(x->took, x->upstream->conf.timeout));
+    x->attempts++;
+    x->interim = 0;
+    x->request_read = x->request_whole = x->deaf = false;
+    int rc = begin(x, call, req, client, fresh, &deadline, sent);
+    struct up_conn *c = x->conn;
+    uint64_t before = c ? c->stream.bytes_in : 0;
+    if (rc == 0)
+        rc = x->upstream->conf.retry.hedge.after ? up_hedged_head(x, call, req, client, pick, deadline)
+                                                 : up_read_head(x, call, req, client, deadline);
+    x->took = rt_now() - x->took;
+    if (rc && c && x->conn == c && c->stream.bytes_in != before)
+        c->reused = false; /* a byte came back: this was not the keep-alive race */
     return rc;
 }
 
@@ -154,8 +175,7 @@ static int admit(struct up_exchange *x, const struct rt_call *call) {
     return x->admitted ? 0 : wait_for_permit(x, call);
 }
 
-/* What a failed attempt says of its endpoint. */
-static enum up_outcome outcome_of(int rc) {
+enum up_outcome up_outcome_of(int rc) {
     switch (-rc) {
     case HTTP_E_UPSTREAM_CONNECT_FAILED:
     case HTTP_E_UPSTREAM_CONNECT_TIMEOUT:
@@ -222,10 +242,8 @@ __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *ca
         if (!x->endpoint && !(x->endpoint = up_set_pick(up_cluster_set(u->cluster), &pick)))
             return no_endpoint(x);
         x->trial = pick.trial;
-        rt_time from = rt_now();
-        rc = attempt(x, call, req, client, fresh, &sent);
-        x->took = rt_now() - from;
-        x->outcome = (uint8_t)(rc ? outcome_of(rc) : x->res.status >= 500 ? UP_STATUS_5XX : UP_OK);
+        rc = attempt(x, call, req, client, fresh, &pick, &sent);
+        x->outcome = (uint8_t)(rc ? up_outcome_of(rc) : x->res.status >= 500 ? UP_STATUS_5XX : UP_OK);
         if (rc == 0 && x->trial) { /* the body may take its time */
             up_breaker_note(x->endpoint, x->outcome, true);
             x->trial = false;

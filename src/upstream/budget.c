@@ -35,19 +35,24 @@ static rt_time recent(struct up_cluster *c, struct b_histogram_totals *out) {
     return span > RT_S ? span : RT_S;
 }
 
-/* Further attempts of the last ten seconds. */
-static uint64_t taken_lately(struct up_budget *b) {
-    int64_t second = rt_now() / RT_S, passed = second - b->second;
+/* Of the last ten seconds. */
+static uint64_t spent_lately(struct up_spent *s) {
+    int64_t second = rt_now() / RT_S, passed = second - s->second;
     uint64_t sum = 0;
     for (int64_t n = 0; n < passed && n < UP_BUDGET_SECONDS; n++)
-        b->taken[(second - n) % UP_BUDGET_SECONDS] = 0;
-    b->second = second;
+        s->in[(second - n) % UP_BUDGET_SECONDS] = 0;
+    s->second = second;
     for (unsigned i = 0; i < UP_BUDGET_SECONDS; i++)
-        sum += b->taken[i];
+        sum += s->in[i];
     return sum;
 }
 
-bool up_budget_take(struct up_cluster *c, const struct cfg_budget *conf) {
+static void spend(struct up_spent *s) {
+    s->in[s->second % UP_BUDGET_SECONDS]++;
+}
+
+/* `hedge_percent`: -1 when it is for no hedge. */
+static bool take(struct up_cluster *c, const struct cfg_budget *conf, int64_t hedge_percent) {
     struct up_budget *b = &c->budget;
     struct b_histogram_totals seen;
     pthread_mutex_lock(&b->lock);
@@ -55,13 +60,28 @@ bool up_budget_take(struct up_cluster *c, const struct cfg_budget *conf) {
     rt_time window = UP_BUDGET_SECONDS * RT_S;
     double requests = (double)seen.count * (span > window ? (double)window / (double)span : 1);
     double most = requests * (double)conf->percent / 100, least = (double)(conf->min * UP_BUDGET_SECONDS);
-    bool taken = (double)taken_lately(b) < (most > least ? most : least);
+    bool taken = (double)spent_lately(&b->attempts) < (most > least ? most : least);
+    bool hedged = hedge_percent >= 0;
+    if (hedged && taken)
+        taken = (double)spent_lately(&b->hedges) <
+                (requests + 1) * (double)hedge_percent / 100; /* and this one */
     if (taken)
-        b->taken[b->second % UP_BUDGET_SECONDS]++;
+        spend(&b->attempts);
+    if (hedged && taken)
+        spend(&b->hedges);
     pthread_mutex_unlock(&b->lock);
+    return taken;
+}
+
+bool up_budget_take(struct up_cluster *c, const struct cfg_budget *conf) {
+    bool taken = take(c, conf, -1);
     if (!taken)
         tel_add(c->metrics.exhausted, rt_index(), 1);
     return taken;
+}
+
+bool up_budget_hedge(struct up_cluster *c, const struct cfg_budget *conf, int64_t percent) {
+    return take(c, conf, percent);
 }
 
 bool up_can_finish(struct up_cluster *c, rt_time left) {

@@ -19,16 +19,19 @@ struct up_budget {
      * last look. */
     struct b_histogram_totals old, newer;
     rt_time old_at, newer_at;
-    uint32_t
-        taken[UP_BUDGET_SECONDS]; /* further attempts in each of the last seconds; `second` has the newest */
-    int64_t second;
-    rt_time tried_at; /* the last attempt that was let through although it is not likely to finish */
+    struct up_spent {
+        uint32_t in[UP_BUDGET_SECONDS]; /* each of the last seconds; `second` is the newest */
+        int64_t second;
+    } attempts, hedges; /* further attempts, hedges among them */
+    rt_time tried_at;   /* the last attempt that was let through although it is not likely to finish */
 };
 
 void up_budget_init(struct up_budget *b);
 void up_budget_destroy(struct up_budget *b);
 /* Takes one further attempt: false when there have been as many as the budget has. */
 bool up_budget_take(struct up_cluster *c, const struct cfg_budget *conf);
+/* The same for a hedge, of which there are no more than `percent` of the requests. */
+bool up_budget_hedge(struct up_cluster *c, const struct cfg_budget *conf, int64_t percent);
 /* Whether an attempt is likely to finish in that time: half of the requests did. One a second is let through in any case, so
  * that what is known can change. */
 bool up_can_finish(struct up_cluster *c, rt_time left);

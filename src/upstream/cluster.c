@@ -14,6 +14,15 @@ static struct tel_family retries = {.name = "weir_upstream_retries_total",
                                     .help = "Attempts after the first one of a request.",
                                     .type = TEL_COUNTER,
                                     .labels = {"upstream"}};
+static struct tel_family hedges = {
+    .name = "weir_upstream_hedges_total",
+    .help = "Requests that went to another endpoint as well, because the first one took its time.",
+    .type = TEL_COUNTER,
+    .labels = {"upstream"}};
+static struct tel_family hedges_won = {.name = "weir_upstream_hedges_won_total",
+                                       .help = "Hedges whose answer was taken.",
+                                       .type = TEL_COUNTER,
+                                       .labels = {"upstream"}};
 static struct tel_family exhausted = {
     .name = "weir_retry_budget_exhausted_total",
     .help = "Attempts that would have been made if the retry budget had not been used up.",
@@ -53,6 +62,8 @@ static void open_metrics(struct up_cluster *c) {
     struct b_slice name = b_slice_cstr(c->name);
     c->metrics = (struct up_metrics){.duration = tel_client_series(name),
                                      .retries = tel_series_get(&retries, &name),
+                                     .hedges = tel_series_get(&hedges, &name),
+                                     .hedges_won = tel_series_get(&hedges_won, &name),
                                      .exhausted = tel_series_get(&exhausted, &name),
                                      .queue_wait = tel_series_get(&queue_wait, &name),
                                      .reused = tel_series_get(&reused, &name),

@@ -13,8 +13,8 @@ struct up_registry;
 
 /* Figures of one upstream; the series live as long as the process. */
 struct up_metrics {
-    struct tel_series *duration, *retries, *exhausted, *reused, *moved, *pool_wait, *queue_wait, *rejected,
-        *connections;
+    struct tel_series *duration, *retries, *hedges, *hedges_won, *exhausted, *reused, *moved, *pool_wait,
+        *queue_wait, *rejected, *connections;
 };
 
 struct up_cluster {

@@ -9,6 +9,13 @@ int up_fail(struct up_exchange *x, enum http_error error, const char *why);
 /* What an error of the socket means, in the middle of the phase x->phase. */
 int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc);
 
+/* What a failed attempt says of its endpoint. */
+enum up_outcome up_outcome_of(int rc);
+/* Takes a connection to x->endpoint and sends the request; the deadline moves on as in up_pool_get and up_send_request. 0 or
+ * -(enum http_error). */
+int up_begin_attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
+                     const struct up_client *client, rt_time *deadline) __attribute__((warn_unused_result));
+
 /* --- send.c --- */
 
 /* Sends head and body. 0 when all has gone, or when the response has begun before that (x->request_whole tells); or

@@ -25,11 +25,14 @@ static bool status_is_on(const struct cfg_retry_on *on, const struct http_respon
     return listed && !http_fields_find(&res->fields, HTTP_FIELD_RETRY_AFTER);
 }
 
-/* A pooled connection that the peer was closing as the request went out: no byte came back on it, and the request did not
- * go out either, or is harmless twice. The endpoint may be well. */
-static bool is_stale(const struct up_exchange *x, int rc) {
+bool up_is_stale(const struct up_exchange *x, int rc) {
     return (rc == -HTTP_E_UPSTREAM_RESET || rc == -HTTP_E_UPSTREAM_CLOSED) && x->conn && x->conn->reused &&
            !x->conn->in_len;
+}
+
+bool up_retry_asked(const struct up_exchange *x, int rc) {
+    const struct cfg_retry_on *on = &x->upstream->retry_on;
+    return rc < 0 ? (on->words & up_retry_word(rc)) != 0 : status_is_on(on, &x->res);
 }
 
 static bool in_time(const struct up_exchange *x, const struct rt_call *call) {
@@ -40,14 +43,13 @@ static bool in_time(const struct up_exchange *x, const struct rt_call *call) {
 enum up_again up_retry(struct up_exchange *x, int rc, const struct http_request *req, uint64_t sent,
                        const struct rt_call *call) {
     const struct cfg_retry *conf = &x->upstream->conf.retry;
-    const struct cfg_retry_on *on = &x->upstream->retry_on;
     bool repeatable = sent == 0 || http_method_idempotent(req->method);
     if (x->attempts >= conf->attempts || x->body_taken || x->interim_passed || !repeatable ||
         rt_now() >= call->deadline)
         return UP_GIVE_UP;
-    if (rc < 0 && is_stale(x, rc)) /* not the endpoint's fault: off the budget, and not a thing of `on` */
+    if (rc < 0 && up_is_stale(x, rc)) /* not the endpoint's fault: off the budget, and not a thing of `on` */
         return in_time(x, call) ? UP_AGAIN_FRESH : UP_GIVE_UP;
-    if (rc < 0 ? !(on->words & up_retry_word(rc)) : !status_is_on(on, &x->res))
+    if (!up_retry_asked(x, rc))
         return UP_GIVE_UP;
     if (!in_time(x, call) || !up_budget_take(x->upstream->cluster, &conf->budget))
         return UP_GIVE_UP;

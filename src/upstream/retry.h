@@ -17,6 +17,11 @@ enum up_again up_retry(struct up_exchange *x, int rc, const struct http_request 
 /* Waits before the next attempt. 0, or -ECANCELED. */
 int up_back_off(const struct up_exchange *x);
 
+/* A pooled connection that the peer was closing as the request went out: no byte came back on it, and the request did not
+ * go out either, or is harmless twice. The endpoint may be well. */
+bool up_is_stale(const struct up_exchange *x, int rc);
+/* Whether `retry.on` names what came of an attempt: `rc` as for up_retry. */
+bool up_retry_asked(const struct up_exchange *x, int rc);
 /* The word of a config's `on` that stands for the failure; 0: none does. */
 unsigned up_retry_word(int rc);
 
