@@ -18,6 +18,6 @@ int adm_check(const struct cfg_root *root, struct cfg_errors *errors);
 /* gw_reload, and what belongs to the process rather than to the snapshot: a level of the log that the new config
  * changes. What
  * was wrong is logged. From a fiber; contract of gw_reload. */
-int adm_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes);
+int adm_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes, enum gw_format format);
 
 #endif

@@ -27,9 +27,9 @@ static void log_outcome(const struct cfg_errors *errors, int rc) {
         B_LOG(B_ERROR, "config", "the new config is not used; the one in force stays");
 }
 
-int adm_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
+int adm_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes, enum gw_format format) {
     int before = level_in_force(g);
-    int rc = gw_reload(g, errors, changes);
+    int rc = gw_reload(g, errors, changes, format);
     int level = level_in_force(g);
     cfg_errors_sort(errors);
     if (rc == 0 && level != before) /* what PUT /api/v1/log has set stays otherwise */
@@ -60,11 +60,16 @@ static void write_errors(struct json_writer *w, const struct cfg_errors *errors)
     json_array_end(w);
 }
 
+/* `weir reload` asks for it. */
+static bool wants_text(const struct exchange *ex) {
+    return b_slice_eq(http_fields_value(&ex->req.fields, HTTP_FIELD_ACCEPT), B_LIT("text/plain"));
+}
+
 static int bad_config(struct exchange *ex, const struct cfg_errors *errors) {
     struct b_text t = adm_text();
     struct json_writer w = json_writer(&t);
-    if (b_slice_eq(http_fields_value(&ex->req.fields, HTTP_FIELD_ACCEPT), B_LIT("text/plain"))) {
-        cfg_errors_write(errors, &t); /* for `weir reload` */
+    if (wants_text(ex)) {
+        cfg_errors_write(errors, &t);
         return adm_answer_text(ex, 422, ADM_TEXT, &t);
     }
     json_object_begin(&w);
@@ -92,9 +97,10 @@ int adm_post_reload(struct exchange *ex) {
     struct cfg_errors errors;
     struct b_text changes = adm_text();
     cfg_errors_init(&errors);
-    int rc = adm_reload(adm_gateway(ex), &errors, &changes);
+    bool text = wants_text(ex);
+    int rc = adm_reload(adm_gateway(ex), &errors, &changes, text ? GW_TEXT : GW_JSON);
     if (rc == 0)
-        rc = adm_answer_text(ex, 200, ADM_JSON, &changes);
+        rc = adm_answer_text(ex, 200, text ? ADM_TEXT : ADM_JSON, &changes);
     else if (rc == -EBUSY)
         rc = -HTTP_E_RELOAD_BUSY;
     else if (errors.no_memory)

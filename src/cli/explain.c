@@ -253,26 +253,69 @@ static void write_match(struct b_text *out, const struct gw_snapshot *s, const s
     write_handler(out, &r->conf->handler, method);
 }
 
-/* ---- no answer ---- */
+/* ---- the other routes ---- */
 
-/* The same request with another host or listener: what keeps a route from matching? */
-static void write_others(struct b_text *out, const struct gw_snapshot *s, const struct question *q) {
-    struct gw_match m;
-    for (unsigned i = 0; i < s->route_count; i++) {
-        const struct cfg_match *match = &s->routes[i]->conf->match;
-        struct b_slice host = match->host.ptr ? match->host : q->authority;
-        find(s, q, host, match->listener ? &match->listener->addr : &q->listener->addr, &m);
-        if (m.route != s->routes[i])
-            continue;
-        b_text_printf(out, "            %.*s would, but is for", B_FMT(m.route->pattern));
-        if (match->host.ptr)
-            b_text_printf(out, " host %.*s", B_FMT(match->host));
-        if (match->listener)
-            b_text_printf(out, " listener %.*s", B_FMT(match->listener->addr.text));
-        place(out, match->head.node);
-        b_text_char(out, '\n');
-    }
+enum why_not { OTHER_PATH, OTHER_METHOD, OTHER_HOST, OTHER_LISTENER, LESS_SPECIFIC };
+
+/* What keeps this route from being the one: it is asked alone. */
+static enum why_not why_not(const struct gw_snapshot *s, struct gw_route *r, const struct question *q,
+                            struct gw_match *m) {
+    struct b_arena *arena = (struct b_arena *)(uintptr_t)&s->arena;
+    const struct cfg_match *match = &r->conf->match;
+    const struct cfg_addr *listener = match->listener ? &match->listener->addr : &q->listener->addr;
+    enum http_method method = http_method_of(q->method);
+    struct cfg_errors errors;
+    cfg_errors_init(&errors);
+    struct gw_router *alone = gw_router_new(arena, &r, 1, &errors);
+    cfg_errors_free(&errors);
+    *m = (struct gw_match){0};
+    if (!alone)
+        return OTHER_PATH;
+    gw_router_find(alone, match->host.ptr ? match->host : q->authority, listener, method, q->method, q->path,
+                   arena, m);
+    if (!m->route)
+        return m->path_known ? OTHER_METHOD : OTHER_PATH;
+    if (match->listener && !cfg_addr_eq(&match->listener->addr, &q->listener->addr))
+        return OTHER_LISTENER;
+    gw_router_find(alone, q->authority, listener, method, q->method, q->path, arena, m);
+    return m->route ? LESS_SPECIFIC : OTHER_HOST;
 }
+
+#define OTHERS_MAX 20
+
+/* `won`: the route that it is, NULL when there is none. */
+static void write_others(struct b_text *out, const struct gw_snapshot *s, const struct question *q,
+                         const struct gw_route *won) {
+    unsigned paths = 0, shown = 0;
+    for (unsigned i = 0; i < s->route_count; i++) {
+        struct gw_route *r = s->routes[i];
+        const struct cfg_match *match = &r->conf->match;
+        struct gw_match m;
+        enum why_not why = r == won ? OTHER_PATH : why_not(s, r, q, &m);
+        if (why == OTHER_PATH) {
+            paths += r != won;
+            continue;
+        }
+        if (shown >= OTHERS_MAX)
+            continue;
+        label(out, shown++ ? "" : "not");
+        b_text_slice_add(out, r->pattern);
+        place(out, match->head.node);
+        if (why == OTHER_METHOD)
+            b_text_printf(out, ": only for %.*s\n", B_FMT(m.allow));
+        else if (why == OTHER_HOST)
+            b_text_printf(out, ": only for the host %.*s\n", B_FMT(match->host));
+        else if (why == OTHER_LISTENER)
+            b_text_printf(out, ": only for the listener %.*s\n", B_FMT(match->listener->addr.text));
+        else
+            b_text_lit(out, ": fits as well, but is less specific\n");
+    }
+    if (paths)
+        b_text_printf(out, "%-11s %u %s with other paths\n", shown ? "" : "not", paths,
+                      paths == 1 ? "route" : "routes");
+}
+
+/* ---- no answer ---- */
 
 static void write_none(struct b_text *out, const struct gw_snapshot *s, const struct question *q,
                        const struct gw_match *m) {
@@ -280,13 +323,14 @@ static void write_none(struct b_text *out, const struct gw_snapshot *s, const st
     if (m->path_known) {
         b_text_printf(out, "405 method_not_allowed: the path has a route, but only for %.*s\n",
                       B_FMT(m->allow));
+        write_others(out, s, q, NULL);
         return;
     }
     if (m->misdirected)
         b_text_lit(out, "421 misdirected: all routes here name hosts, and none this one\n");
     else
         b_text_printf(out, "404 no_route: none of %u routes has this path here\n", s->route_count);
-    write_others(out, s, q);
+    write_others(out, s, q, NULL);
     for (unsigned i = 0; i < s->route_count && i < 20; i++) {
         label(out, i ? "" : "routes");
         b_text_printf(out, "%.*s", B_FMT(s->routes[i]->pattern));
@@ -320,10 +364,12 @@ int cli_explain(const struct cli_args *args) {
     }
     find(s, &q, q.authority, &q.listener->addr, &m);
     write_question(&out, &q, q.authority);
-    if (m.route)
+    if (m.route) {
         write_match(&out, s, &m, q.method);
-    else
+        write_others(&out, s, &q, m.route);
+    } else {
         write_none(&out, s, &q, &m);
+    }
     rc = cli_print(&out);
     gw_snapshot_free(s);
     return rc == CLI_DONE && !m.route ? CLI_FAILED : rc;

@@ -73,15 +73,28 @@ static void greet(void) {
 
 /* ---- signals ---- */
 
+#define CHANGES_MAX 65536 /* of the log, for one reload */
+
+/* Whoever sends a signal reads the log. */
+static void log_changes(struct b_slice lines) {
+    struct b_slice line;
+    for (bool first = true; b_slice_next(&lines, '\n', &line); first = false)
+        if (!first && line.len > 2)
+            B_LOG(B_INFO, "config", "reloaded: %.*s", (int)(line.len - 2), line.ptr + 2);
+}
+
 static void reload(struct gateway *g) {
     char state[96];
+    struct b_text changes = b_text_heap(B_TAG_CONFIG, CHANGES_MAX);
     struct b_text text = b_text_fixed(state, sizeof state);
     struct cfg_errors errors;
     cfg_errors_init(&errors);
     b_text_printf(&text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(rt_clock() / RT_US));
     b_text_char(&text, 0);
     cli_notify(state);
-    (void)adm_reload(g, &errors, NULL); /* it has logged what there is to say */
+    if (adm_reload(g, &errors, &changes, GW_TEXT) == 0 && !changes.failed)
+        log_changes(b_text_slice(&changes));
+    b_text_free(&changes);
     cli_notify("READY=1");
     cfg_errors_free(&errors);
 }

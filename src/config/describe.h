@@ -15,5 +15,7 @@ extern const char cfg_example[];
 /* The loaded config as YAML with every default written out; secrets as "(secret)",
  * what came from the environment as its ${NAME}. What it writes loads again (but for the secrets). */
 void cfg_write_effective(struct b_text *out, const struct cfg_root *root);
+/* One scalar or CFG_NODE on one line, for people; "(secret)" for a secret. False: there is none, and nothing was written. */
+bool cfg_write_value(struct b_text *out, const struct cfg_option *o, const void *value);
 
 #endif

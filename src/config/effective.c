@@ -275,3 +275,18 @@ void cfg_write_effective(struct b_text *out, const struct cfg_root *root) {
     struct dump d = {.out = out};
     write_object(&d, &cfg_root_table, root);
 }
+
+bool cfg_write_value(struct b_text *out, const struct cfg_option *o, const void *value) {
+    struct dump d = {.out = out};
+    if (is_absent(o, value))
+        return false;
+    if (o->flags & CFG_SECRET)
+        b_text_lit(out, "(secret)");
+    else if (o->type == CFG_NODE)
+        write_node(&d, *(const struct cfg_node *const *)value);
+    else if (needs_quotes(o->type))
+        b_text_slice_add(out, text_of(o, value));
+    else
+        cfg_scalar_write(out, o, value);
+    return true;
+}

@@ -83,13 +83,13 @@ static const struct cfg_option hedge_options[] = {
     {.name = "after",
      .type = CFG_DURATION,
      CFG_AT(struct cfg_hedge, after),
-     .default_text = "0s",
-     .min = 0,
+     .flags = CFG_REQUIRED,
+     .min = 1 * CFG_MS,
      .max = CFG_M,
      .example = "50ms",
      .help =
          "how long an endpoint may take to begin its answer, before another one is asked as well. Best what 95 of a hundred "
-         "requests take less than. 0 means never"},
+         "requests take less than."},
     {.name = "percent",
      .type = CFG_PERCENT,
      CFG_AT(struct cfg_hedge, percent),
@@ -139,6 +139,7 @@ static const struct cfg_option retry_options[] = {
     {.name = "hedge",
      .type = CFG_OBJECT,
      CFG_AT(struct cfg_retry, hedge),
+     .flags = CFG_OPTIONAL,
      .table = &hedge_table,
      .help =
          "when to ask a second endpoint before the first has failed: requests without a body whose method may be repeated. It "

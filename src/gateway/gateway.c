@@ -237,13 +237,14 @@ static void warn_of_fixed(const struct cfg_root *old, const struct cfg_root *new
         B_LOG(B_WARN, "gateway", "`workers`, `io` and `log.format` take effect with the next start");
 }
 
-static int reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
+static int reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes,
+                  enum gw_format format) {
     struct gw_snapshot *old = atomic_load(&g->snapshot), *s = gw_build(g, g->options, errors);
     if (!s)
         return -EINVAL;
     warn_of_fixed(old->root, s->root);
     if (changes)
-        gw_write_changes(changes, old, s);
+        gw_write_changes(changes, old, s, format);
     int rc = swap(g, s, errors);
     if (rc) {
         gw_snapshot_free(s);
@@ -264,11 +265,11 @@ static bool take_turn(struct gateway *g) {
     return true;
 }
 
-int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes) {
+int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes, enum gw_format format) {
     if (!take_turn(g))
         return -EBUSY;
     rt_cancel_off(); /* a reload that has begun is finished: the client that asked for it may leave */
-    int rc = reload(g, errors, changes);
+    int rc = reload(g, errors, changes, format);
     atomic_store(&g->reload_ok, rc == 0);
     if (rc == 0) {
         atomic_store(&g->reload_time, rt_wall_clock());

@@ -93,8 +93,9 @@ struct gateway {
 int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors);
 /* Loads the config again and swaps the snapshot once all of it is good; every worker serves it when this returns. From
  * a fiber of any worker. 0; -EINVAL with errors (nothing changed); -EBUSY while another reload runs, or when the process
- * is leaving. `changes` (may be NULL) gets a JSON object that says what differs. */
-int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes);
+ * is leaving. `changes` (may be NULL) gets what differs: a JSON object, or lines for people. */
+enum gw_format { GW_JSON, GW_TEXT };
+int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes, enum gw_format format);
 /* Stops taking new work: readyz turns 503 first, listeners close, idle connections close, requests in flight are
  * finished until the deadline. */
 void gw_drain(struct gateway *g, rt_time deadline);
@@ -119,7 +120,8 @@ struct b_slice gw_route_allow(const struct gw_route *route, struct b_arena *aren
 const struct gw_route *gw_admin_route(struct gateway *g);
 /* Fails with ex->refusal: the handler of requests that match no route. */
 extern const struct gw_handler gw_refuse;
-/* changes.c: what differs between two snapshots, as a JSON object and a newline. */
-void gw_write_changes(struct b_text *out, const struct gw_snapshot *old, const struct gw_snapshot *new);
+/* changes.c: what differs between two snapshots, ending in a newline. */
+void gw_write_changes(struct b_text *out, const struct gw_snapshot *old, const struct gw_snapshot *new,
+                      enum gw_format format);
 
 #endif

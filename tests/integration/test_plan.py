@@ -70,3 +70,30 @@ def test_explain_tells_how_an_upstream_would_be_asked(tmp_path):
         assert said in done.stdout, done.stdout
     done = run_weir("explain", "-c", path, "POST", "/x")
     assert "POST only when nothing of it was sent" in done.stdout
+
+
+def test_explain_tells_why_not_the_others(tmp_path):
+    path = tmp_path / "weir.yaml"
+    path.write_text("""\
+version: 1
+listen: [{addr: "127.0.0.1:18080"}, {addr: "127.0.0.1:18081"}]
+routes:
+  - {match: {path: "/*"}, respond: {status: 204}}
+  - {match: {path: "/a/b", methods: [POST]}, respond: {status: 204}}
+  - {match: {path: "/a/b", methods: [GET]}, respond: {status: 204}}
+  - {match: {path: "/a/b", host: admin.example}, respond: {status: 204}}
+  - {match: {path: "/a/*", listen: "127.0.0.1:18081"}, respond: {status: 204}}
+  - {match: {path: "/c"}, respond: {status: 204}}
+""")
+    done = run_weir("explain", "-c", path, "GET", "http://x:18080/a/b")
+    assert done.returncode == 0
+    told = done.stdout.splitlines()
+    at = next(i for i, line in enumerate(told) if line.startswith("not "))
+    assert "/a/b" in told[1] and told[1].endswith("weir.yaml:6)")
+    assert [line[12:].partition(": ")[2] or line[12:] for line in told[at:]] == [
+        "fits as well, but is less specific", "only for POST", "only for the host admin.example",
+        "only for the listener 127.0.0.1:18081", "1 route with other paths"]
+    done = run_weir("explain", "-c", path, "GET", "http://admin.example:18080/a/b")
+    assert done.stdout.splitlines()[1].endswith("weir.yaml:7)")
+    done = run_weir("explain", "-c", path, "PUT", "http://x:18081/a/b")
+    assert done.stdout.splitlines()[1].endswith("weir.yaml:8)")

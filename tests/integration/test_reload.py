@@ -48,6 +48,54 @@ def test_weir_reload(lab):
     assert weir.get("/b").status == 200
 
 
+def differing(url, other):
+    """Two configs that differ in one thing of each kind."""
+    first = {"trusted_proxies": ["10.0.0.0/8"], "use": [],
+             "upstreams": {"o": {"endpoints": [url, other], "timeout": "5s"}, "gone": {"endpoints": [url]}},
+             "middleware": {"h": {"headers": {"response": {"set": {"X-A": "1", "X-B": "2"}}}}},
+             "routes": [{"match": {"path": "/a/*"}, "proxy": "o", "deadline": "3s", "use": ["h"]},
+                        {"match": {"path": "/b"}, "respond": {"status": 204}},
+                        {"match": {"path": "/c"}, "respond": {"json": {"a": [1, 2]}}}]}
+    second = {"trusted_proxies": ["10.0.0.0/8", "192.0.2.0/24"], "use": [],
+              "upstreams": {"o": {"endpoints": [{"url": url, "weight": 3}], "timeout": "6s", "health_check": {"path": "/h"}}},
+              "middleware": {"h": {"headers": {"response": {"set": {"X-A": "3", "X-B": "2"}}}}},
+              "routes": [{"match": {"path": "/a/*"}, "proxy": {"upstream": "o", "strip_prefix": "/a"}, "deadline": "4s", "use": ["h"]},
+                         {"match": {"path": "/b"}, "proxy": "o"},
+                         {"match": {"path": "/c"}, "respond": {"json": {"a": [1, 3]}}},
+                         {"match": {"path": "/d"}, "respond": {"status": 204}}]}
+    return first, second, {
+        "+ trusted_proxies[192.0.2.0/24]", "- upstreams.gone", f"- upstreams.o.endpoints[{other}]",
+        f"~ upstreams.o.endpoints[{url}].weight: 1 -> 3", "~ upstreams.o.timeout: 5s -> 6s", "+ upstreams.o.health_check",
+        "~ middleware.h.headers.response.set.X-A: 1 -> 3", "~ routes[/a/*].deadline: 3s -> 4s",
+        "+ routes[/a/*].proxy.strip_prefix: /a", "~ routes[/b].handler: respond -> proxy",
+        '~ routes[/c].respond.json: {"a": [1, 2]} -> {"a": [1, 3]}', "+ routes[/d]"}
+
+
+def test_a_reload_prints_what_it_changed(lab):
+    first, second, differences = differing("http://127.0.0.1:1", "http://127.0.0.1:2")
+    weir = lab.weir(first)
+    weir.write(second)
+    done = run_weir("reload", "-c", weir.config_file)
+    head, *lines = done.stdout.splitlines()
+    assert head == "reloaded: generation 2" and {line.strip() for line in lines} == differences, done.stdout
+    told = weir.reload().json()
+    assert told["generation"] == 3 and told["changes"] == [] and told["upstreams"]["changed"] == []
+    told = weir.reload(first).json()
+    assert len(told["changes"]) == len(differences)
+    assert told["upstreams"] == {"added": ["gone"], "removed": [], "changed": ["o"]}
+    assert {"option": "upstreams.o.timeout", "change": "changed", "from": "6s", "to": "5s"} in told["changes"]
+    assert {"option": "routes[/d]", "change": "removed", "from": None, "to": None} in told["changes"]
+    weir.write(second)
+    weir.signal(signal.SIGHUP)
+    weir.wait_log("reloaded: ~ upstreams.o.timeout: 5s -> 6s")
+
+
+def test_a_reload_that_changes_very_much_says_how_much_it_left_off(lab):
+    weir = lab.weir(responding("a"))
+    told = weir.reload(responding(*(f"r{n}" for n in range(300)))).json()
+    assert len(told["changes"]) == 200 and told["changes_left_off"] == 101
+
+
 def test_endpoints_live_on_across_a_reload(lab):
     """What did not change keeps its connections, whatever else of its upstream changed; what went away drains."""
     stays, goes, comes = lab.origin(), lab.origin(), lab.origin()

@@ -26,7 +26,7 @@ static void reload(unsigned number) {
     struct cfg_errors errors;
     cfg_errors_init(&errors);
     world.options.config_text = b_slice_cstr(world.config[number % 2]);
-    int rc = gw_reload(&world.gateway, &errors, NULL);
+    int rc = gw_reload(&world.gateway, &errors, NULL, GW_JSON);
     HOLDS(rc == 0 || world.weather.short_memory || (rc == -EBUSY && world.draining));
     cfg_errors_free(&errors);
 }
