@@ -30,6 +30,7 @@ struct cfg_listener {
     int64_t backlog;
     struct cfg_list allow; /* struct cfg_text */
     uint32_t switches;     /* the same as enum http_allow */
+    bool proxy_protocol;
 };
 
 struct cfg_admin {

@@ -51,12 +51,18 @@ static const struct cfg_option listener_options[] = {
      .example = "[underscore]",
      .help =
          "rules stricter than the RFCs that are relaxed there; `Strictness` in operations.md tells what each lets in"},
+    {.name = "proxy_protocol",
+     .type = CFG_BOOL,
+     CFG_AT(struct cfg_listener, proxy_protocol),
+     .default_text = "false",
+     .help =
+         "every connection there begins with a header of the PROXY protocol, version 1 or 2, which tells who the client is. "
+         "Only addresses in `trusted_proxies` may connect then, and unix sockets"},
     {0},
 };
 
 static const struct cfg_later listener_later[] = {
     {"tls", "TLS", "take it out, and let something in front of weir end it"},
-    {"proxy_protocol", "the PROXY protocol", "take it out"},
     {0},
 };
 
@@ -138,6 +144,17 @@ static void check_collisions(struct cfg_decoder *d, const struct cfg_root *root)
     }
 }
 
+/* Nobody could send the header. */
+static void check_proxy_protocol(struct cfg_decoder *d, const struct cfg_root *root) {
+    CFG_EACH(const struct cfg_listener, l, &root->listen)
+        if (l->proxy_protocol && l->addr.kind != CFG_HOST_UNIX && !root->trusted_proxies.count)
+            cfg_error_at(
+                d->errors, l->head.node,
+                "the listener %.*s takes the PROXY protocol, but nobody is trusted to send it: list the load balancers "
+                "under \"trusted_proxies\"",
+                B_FMT(l->addr.text));
+}
+
 /* `match.listen` names a listener. */
 static void link_match(struct cfg_decoder *d, const struct cfg_root *root, struct cfg_match *match) {
     if (is_unset(&match->listen) || root->listen.count > CFG_LISTENERS_MAX)
@@ -161,6 +178,7 @@ static void link_match(struct cfg_decoder *d, const struct cfg_root *root, struc
 
 void cfg_link_listeners(struct cfg_decoder *d, struct cfg_root *root) {
     check_collisions(d, root);
+    check_proxy_protocol(d, root);
     CFG_EACH(struct cfg_route, r, &root->routes) {
         link_match(d, root, &r->match);
     }

@@ -5,8 +5,8 @@ const struct net_peer *gw_peer(const struct exchange *ex) {
     return &ex->conn->peer;
 }
 
-static bool is_trusted(const struct exchange *ex, const struct net_peer *p) {
-    CFG_EACH(const struct cfg_cidr, net, &ex->snapshot->root->trusted_proxies) {
+bool gw_is_trusted(const struct gw_snapshot *s, const struct net_peer *p) {
+    CFG_EACH(const struct cfg_cidr, net, &s->root->trusted_proxies) {
         int family = net->kind == CFG_HOST_IPV4 ? AF_INET : AF_INET6;
         if (net_peer_in(p, family, net->ip, net->bits))
             return true;
@@ -15,7 +15,7 @@ static bool is_trusted(const struct exchange *ex, const struct net_peer *p) {
 }
 
 bool gw_peer_trusted(const struct exchange *ex) {
-    return is_trusted(ex, &ex->conn->peer);
+    return gw_is_trusted(ex->snapshot, &ex->conn->peer);
 }
 
 /* An element of X-Forwarded-For: an address, with a port perhaps. */
@@ -58,7 +58,7 @@ static void walk_back(const struct exchange *ex, struct net_peer *client) {
             if (!parse_hop(element, &hop))
                 return; /* whoever wrote that is the last one known */
             *client = hop;
-            if (!is_trusted(ex, &hop))
+            if (!gw_is_trusted(ex->snapshot, &hop))
                 return;
         }
     }
@@ -66,7 +66,7 @@ static void walk_back(const struct exchange *ex, struct net_peer *client) {
 
 void gw_client(const struct exchange *ex, struct net_peer *out) {
     *out = ex->conn->peer;
-    if (http_fields_find(&ex->req.fields, HTTP_FIELD_X_FORWARDED_FOR) && is_trusted(ex, out))
+    if (http_fields_find(&ex->req.fields, HTTP_FIELD_X_FORWARDED_FOR) && gw_is_trusted(ex->snapshot, out))
         walk_back(ex, out);
 }
 

@@ -2,8 +2,10 @@
 
 #include <errno.h>
 
+#include "base/log.h"
 #include "gateway/overload.h"
 #include "http/h1_parse.h"
+#include "net/proxy_protocol.h"
 #include "telemetry/http_metrics.h"
 
 /* A connection that cannot be served is told so and closed. */
@@ -154,11 +156,53 @@ static void head_grew(struct gw_conn *c, size_t seen, struct b_slice all) {
         gw_conn_close(c, RT_END_CLOSE);
 }
 
+/* --- the PROXY protocol --- */
+
+/* A balancer that is not set up for it would fill the log: a warning every ten seconds tells enough. */
+static void count_refused_proxy(const struct gw_conn *c, const char *why) {
+    static _Atomic rt_time quiet_until;
+    rt_time now = rt_now(), until = atomic_load(&quiet_until);
+    char text[NET_PEER_TEXT];
+    tel_refusal(rt_index(), HTTP_E_BAD_PROXY_HEADER);
+    if (now < until || !atomic_compare_exchange_strong(&quiet_until, &until, rt_after(now, 10 * RT_S)))
+        return;
+    net_peer_format(&c->peer, text);
+    B_LOG(B_WARN, "gateway", "a connection from %s to %s is closed: %s", text, c->listener->text, why);
+}
+
+static void refuse_proxy(struct gw_conn *c, const char *why) {
+    count_refused_proxy(c, why);
+    gw_conn_close(c, RT_END_RESET);
+}
+
+/* The header before the first request (P07), of which it takes what has come off `*all`. False: there is nothing more to be
+ * done, since it is not whole, the connection has been closed, or no request has come behind it. */
+static bool take_proxy(struct gw_conn *c, struct b_slice *all) {
+    const char *why = NULL;
+    ssize_t n = net_proxy_header(*all, &c->peer, &why);
+    if (n < 0) {
+        refuse_proxy(c, why);
+        return false;
+    }
+    c->awaits_proxy = n == 0;
+    c->in_len = c->in_at = 0;
+    *all = b_slice_from(*all, (size_t)n);
+    if (n && all->len)
+        return true;
+    if (all->len && keep_part(c, *all) != 0)
+        gw_conn_close(c, RT_END_CLOSE);
+    else
+        park_until(c, c->head_deadline);
+    return false;
+}
+
 static void readable(struct rt_parked *p, int result) {
     struct gw_conn *c = B_CONTAINER(p, struct gw_conn, parked);
     if (result == -ETIMEDOUT) {
         /* nothing sent: closed silently; a part of a head gets its 408 (R01) */
-        if (c->in_len > c->in_at)
+        if (c->awaits_proxy)
+            refuse_proxy(c, "no header of the PROXY protocol in time");
+        else if (c->in_len > c->in_at)
             start_serving(c, b_slice(NULL, 0));
         else
             gw_conn_close(c, RT_END_CLOSE);
@@ -174,6 +218,11 @@ static void readable(struct rt_parked *p, int result) {
     if (n <= 0) {
         gw_conn_close(c, RT_END_CLOSE);
         return;
+    }
+    if (c->awaits_proxy) {
+        if (!take_proxy(c, &all))
+            return;
+        seen = 0;
     }
     head_grew(c, seen, all);
 }
@@ -262,6 +311,13 @@ static void send_on_its_way(struct gw_conn *c, int fd, unsigned worker) {
     rt_post(rt_worker(worker), &c->way.msg);
 }
 
+/* Who may not say who the client is may not connect here (P07). */
+static void turn_stranger_away(struct gw_conn *c, int fd) {
+    count_refused_proxy(c, "it is not in trusted_proxies, and may not send a header of the PROXY protocol");
+    rt_close_handle(fd);
+    release(c->listener, c);
+}
+
 /* The header timeout of the first request runs from the accept. */
 void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer, unsigned worker) {
     struct gw_conn *c = b_zalloc(B_TAG_CONNECTIONS, sizeof *c);
@@ -272,9 +328,15 @@ void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer, un
     }
     struct gw_snapshot *s = gw_pin(l->gateway);
     c->park_until = c->head_deadline = rt_after(rt_now(), s->root->limits.header_timeout);
+    c->awaits_proxy = atomic_load_explicit(&l->proxy_protocol, memory_order_relaxed);
+    bool stranger = c->awaits_proxy && peer->family != AF_UNIX && !gw_is_trusted(s, peer);
     gw_unpin(s);
     c->listener = l;
     c->peer = *peer;
+    if (stranger) {
+        turn_stranger_away(c, fd);
+        return;
+    }
     if (worker == rt_index())
         arrive(c, fd);
     else

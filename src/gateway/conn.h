@@ -15,9 +15,10 @@ struct gw_listener {
     char *text;           /* as the config wrote it */
     struct rt_sockaddr address;
     int fd, backlog;
-    bool admin, keep;          /* keep: the snapshot being swapped in still names it */
-    _Atomic bool wanted;       /* false: it is going, and so are its connections */
-    _Atomic uint32_t switches; /* enum http_allow, as the config in force says */
+    bool admin, keep;            /* keep: the snapshot being swapped in still names it */
+    _Atomic bool wanted;         /* false: it is going, and so are its connections */
+    _Atomic uint32_t switches;   /* enum http_allow, as the config in force says */
+    _Atomic bool proxy_protocol; /* the same */
     struct gw_accepting {
         struct rt_stream stream;
         struct rt_scope scope;
@@ -38,6 +39,7 @@ struct gw_conn {
     struct gw_listener *listener;
     struct net_peer peer;
     bool busy;              /* a fiber serves it */
+    bool awaits_proxy;      /* a header of the PROXY protocol is to come first */
     bool last_call;         /* it is to go, unless its first request comes soon */
     bool reset;             /* it ends with a reset: what went out is not whole */
     uint16_t window;        /* in which it was served last: gw_giving.window */
@@ -82,6 +84,9 @@ void gw_workers_free(void);
 uint64_t gw_worker_connections(unsigned worker);
 /* Connections that workers have given to others. */
 uint64_t gw_given(void);
+
+/* client.c: whether the address is in trusted_proxies. */
+bool gw_is_trusted(const struct gw_snapshot *s, const struct net_peer *p);
 
 /* Takes over an accepted handle for some worker, on which it is parked. */
 void gw_conn_open(struct gw_listener *l, int fd, const struct net_peer *peer, unsigned worker);

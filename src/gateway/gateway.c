@@ -95,8 +95,10 @@ static void set_switches(struct b_list *listeners, const struct cfg_root *root) 
     B_LIST_EACH(n, listeners) {
         struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
         CFG_EACH(const struct cfg_listener, c, &root->listen)
-            if (!l->admin && cfg_addr_eq(&l->conf, &c->addr))
+            if (!l->admin && cfg_addr_eq(&l->conf, &c->addr)) {
                 atomic_store_explicit(&l->switches, c->switches, memory_order_relaxed);
+                atomic_store_explicit(&l->proxy_protocol, c->proxy_protocol, memory_order_relaxed);
+            }
     }
 }
 

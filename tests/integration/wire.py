@@ -187,11 +187,13 @@ class Reader:
 class Conn(Reader):
     """A client's connection. `address` is (host, port) or the path of a unix socket."""
 
-    def __init__(self, address, limit=LIMIT):
+    def __init__(self, address, limit=LIMIT, source=None):
         family = socket.AF_UNIX if isinstance(address,
                                               str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.settimeout(limit)
+        if source:
+            sock.bind((source, 0))
         sock.connect(address)
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -110,6 +110,7 @@ static const char with_defaults[] =
     "listen:\n"
     "  - addr: \":${PORT}\"\n"
     "    backlog: 4096\n"
+    "    proxy_protocol: false\n"
     "admin:\n"
     "  addr: \"127.0.0.1:9901\"\n"
     "limits:\n"
