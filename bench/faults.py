@@ -88,7 +88,7 @@ class Faults:
         self.weir = next(iter(subject for subject in bench.chosen if subject.name == "weir"), None)
 
     @contextlib.contextmanager
-    def three(self, options, path="/1k", size=1024, faulty=True):
+    def three(self, options, path="/1k", size=1024, faulty=True, name="faults"):
         """weir before three origins, with the fault proxy between: (place, proxy, its own process)."""
         with contextlib.ExitStack() as stack:
             ports = [subjects.free_port() for _ in range(3)]
@@ -97,7 +97,7 @@ class Faults:
                     [os.path.join(self.build, "origin"), "-p", str(port), "-t", "1"], os.path.join(self.build, "origin.log")))
                 subjects.wait_for(origin, port, path, size)
             proxy = stack.enter_context(FaultProxy(self.build, dict(zip("abc", ports)))) if faulty else None
-            place = subjects.Place(os.path.join(self.build, "run", "faults"), 0, 128)
+            place = subjects.Place(os.path.join(self.build, "run", name), 0, 128)
             self.write(place, options, list(proxy.ports.values()) if faulty else ports)
             process = stack.enter_context(subjects.Process(
                 [self.weir.path, "run", "-c", os.path.join(place.folder, "weir.yaml")], os.path.join(self.build, "weir.log")))
@@ -137,7 +137,9 @@ class Faults:
 
     # ---- flapping ----
 
-    def flap(self, proxy, flaps):
+    @staticmethod
+    def flap(proxy, flaps):
+        proxy("forget")  # what came in the warm-up
         order = random.Random(1)
         for number in range(flaps):
             if number % len(BEFORE) == 0:
@@ -150,16 +152,17 @@ class Faults:
     def flapping_table(self, name, scenario):
         """A third of the endpoints flaps: what of it do those see who ask for 1,000 answers a second."""
         flaps = self.bench.options.flaps or (10 if self.bench.options.quick else 60)
-        rows = []
-        with self.three(ATTEMPTS) as (place, proxy, _):
-            with self.bench.step(f"{name}: quiet") as say:
-                rows.append(self.row("quiet", self.loaded(place, scenario, 20 if self.bench.options.quick else 60, scenario["rate"])))
-                say(self.say(rows[-1]))
-            with self.bench.step(f"{name}: {flaps} flaps, {2 * HOLD_S * flaps / 60:.0f} minutes") as say:
-                proxy("forget")
-                load = self.loaded(place, scenario, 2 * HOLD_S * flaps, scenario["rate"], lambda: self.flap(proxy, flaps))
-                rows.append(self.row(f"{flaps} flaps", load, repeated=proxy.stats()["repeated"], **self.seen(place)))
-                say(self.say(rows[-1]))
+        with self.three(ATTEMPTS) as (place, proxy, _), self.three(ATTEMPTS, name="quiet") as (calm, _, _), \
+                self.bench.step(f"{name}: {flaps} flaps, and as long without, {2 * HOLD_S * flaps / 60:.0f} minutes") as say:
+            quiet = []
+            beside = threading.Thread(target=lambda: quiet.append(
+                self.loaded(calm, scenario, 2 * HOLD_S * flaps, scenario["rate"])))
+            beside.start()
+            load = self.loaded(place, scenario, 2 * HOLD_S * flaps, scenario["rate"], lambda: self.flap(proxy, flaps))
+            beside.join()
+            rows = [self.row("quiet, at the same time", quiet[0]),
+                    self.row(f"{flaps} flaps", load, repeated=proxy.stats()["repeated"], **self.seen(place))]
+            say("; ".join(map(self.say, rows)))
         rows[-1]["p99_ratio"] = rows[-1]["p99_us"] / rows[0]["p99_us"]
         if rows[-1]["repeated"]:
             self.bench.problems.append(f"{rows[-1]['repeated']} requests that must not be repeated came twice")

@@ -121,10 +121,21 @@ static void collect_pressure(struct tel_samples *out, void *arg) {
     tel_sample(out, &name, limit ? (double)used / (double)limit : 0);
 }
 
+static void collect_registered(struct tel_samples *out, void *arg) {
+    struct gateway *g = arg;
+    if (atomic_load(&g->registration.running))
+        tel_sample(out, NULL, atomic_load(&g->registration.registered));
+}
+
 static struct {
     struct tel_family family;
     tel_collect_fn *fn;
 } collected[] = {
+    {{.name = "weir_registered",
+      .help =
+          "1 while weir's node stands in ZooKeeper, as far as is known; not there when it is asked for none.",
+      .type = TEL_GAUGE},
+     collect_registered},
     {{.name = "weir_worker_connections",
       .help = "Client connections that a worker holds, idle ones included.",
       .type = TEL_GAUGE,

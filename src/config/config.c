@@ -99,6 +99,12 @@ static const struct cfg_option root_options[] = {
      .max = CFG_USE_MAX,
      .example = "[request_id, access_log]",
      .help = "middleware of every route, outermost first"},
+    {.name = "register",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_root, registration),
+     .flags = CFG_OPTIONAL,
+     .table = &cfg_register_table,
+     .help = "where weir makes itself known to those that send requests to it"},
     {.name = "upstreams",
      .type = CFG_OBJECT_MAP,
      CFG_AT(struct cfg_root, upstreams),
@@ -155,6 +161,7 @@ static void load(struct cfg_decoder *d, const struct cfg_node *tree, struct cfg_
     cfg_link_routes(d, root);
     cfg_link_middleware(d, root);
     cfg_check_ties(d, root);
+    cfg_check_register(d->errors, root);
     if (cfg_link_upstreams(d, root))
         check_modules(d);
 }

@@ -131,18 +131,26 @@ struct cfg_discover_dns {
     int64_t min_ttl, max_ttl;
 };
 
-struct cfg_discover_zookeeper {
+struct cfg_zookeeper {
     struct cfg_head head;
     struct cfg_list hosts; /* struct cfg_text */
     struct b_slice path;
     int64_t session_timeout;
 };
 
+/* Where weir makes itself known to others; head.node NULL: nowhere. */
+struct cfg_register {
+    struct cfg_head head;
+    struct cfg_zookeeper zookeeper;
+    struct b_slice address; /* ptr NULL: that of the first listener with one */
+    int64_t port, weight;   /* port 0: the listener's */
+};
+
 struct cfg_discover {
     struct cfg_head head;          /* head.node NULL: none */
     struct cfg_discover_file file; /* of these one has a head.node */
     struct cfg_discover_dns dns;
-    struct cfg_discover_zookeeper zookeeper;
+    struct cfg_zookeeper zookeeper;
     bool allow_empty;
 };
 
@@ -206,7 +214,8 @@ struct cfg_root {
     struct cfg_limits limits;
     struct cfg_list use; /* struct cfg_text */
     struct cfg_chain chain;
-    struct cfg_list upstreams;  /* struct cfg_upstream */
+    struct cfg_list upstreams; /* struct cfg_upstream */
+    struct cfg_register registration;
     struct cfg_list middleware; /* struct cfg_middleware, those with an entry */
     struct cfg_chain implicit;  /* those made by `use` alone */
     struct cfg_list routes;     /* struct cfg_route, in the order of the text */
@@ -214,6 +223,10 @@ struct cfg_root {
 
 extern const struct cfg_table cfg_root_table;
 extern const struct cfg_table cfg_upstream_table; /* upstream.c */
+extern const struct cfg_table cfg_register_table; /* discover.c */
+
+/* The listener by which weir registers itself, where the config gives no address: the first with one; NULL: none has. */
+const struct cfg_addr *cfg_register_listener(const struct cfg_root *root);
 
 /* A text with a list of endpoints, as a discovery reads it: into struct cfg_endpoint in the arena. 0, or negative: errors
  * says why. `bytes` and `name` live as long as the arena. Nothing comes from the environment. */

@@ -96,7 +96,7 @@ static const struct cfg_table dns_table = {
 static const struct cfg_option zookeeper_options[] = {
     {.name = "hosts",
      .type = CFG_STRINGS,
-     CFG_AT(struct cfg_discover_zookeeper, hosts),
+     CFG_AT(struct cfg_zookeeper, hosts),
      .flags = CFG_REQUIRED,
      .min = 1,
      .max = 32,
@@ -104,7 +104,7 @@ static const struct cfg_option zookeeper_options[] = {
      .help = "the servers, HOST:PORT"},
     {.name = "path",
      .type = CFG_STRING,
-     CFG_AT(struct cfg_discover_zookeeper, path),
+     CFG_AT(struct cfg_zookeeper, path),
      .flags = CFG_REQUIRED,
      .min = 2,
      .max = 1024,
@@ -114,7 +114,7 @@ static const struct cfg_option zookeeper_options[] = {
          "weight"},
     {.name = "session_timeout",
      .type = CFG_DURATION,
-     CFG_AT(struct cfg_discover_zookeeper, session_timeout),
+     CFG_AT(struct cfg_zookeeper, session_timeout),
      .default_text = "10s",
      .min = CFG_S,
      .max = 10 * CFG_M,
@@ -126,8 +126,98 @@ static const struct cfg_table zookeeper_table = {
     .name = "a ZooKeeper discovery",
     .summary = "Endpoints that register themselves in ZooKeeper",
     .options = zookeeper_options,
-    .size = sizeof(struct cfg_discover_zookeeper),
+    .size = sizeof(struct cfg_zookeeper),
 };
+
+/* ---- the other way round ---- */
+
+static const struct cfg_option register_options[] = {
+    {.name = "zookeeper",
+     .type = CFG_OBJECT,
+     CFG_AT(struct cfg_register, zookeeper),
+     .flags = CFG_REQUIRED,
+     .table = &zookeeper_table,
+     .help =
+         "the servers, and the node below which weir's own is made, with those above it if they are missing"},
+    {.name = "address",
+     .type = CFG_STRING,
+     CFG_AT(struct cfg_register, address),
+     .min = 1,
+     .max = 255,
+     .example = "10.0.0.5",
+     .help = "where others reach weir; when left out, the address of the first listener that names one"},
+    {.name = "port",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_register, port),
+     .default_text = "0",
+     .min = 0,
+     .max = 65535,
+     .help = "the port; 0 means that of the listener"},
+    {.name = "weight",
+     .type = CFG_INT,
+     CFG_AT(struct cfg_register, weight),
+     .default_text = "1",
+     .min = 1,
+     .max = 1000,
+     .help = "its share of the load, for those who go by weights"},
+    {0},
+};
+
+static int check_zookeeper(struct cfg_errors *errors, const struct cfg_zookeeper *z) {
+    if (!z->head.node)
+        return 0;
+#ifndef WEIR_ZOOKEEPER
+    return cfg_error_at(errors, z->head.node, "this weir was built without zookeeper");
+#else
+    if (z->path.ptr && z->path.ptr[0] != '/')
+        return cfg_error_at(errors, cfg_node_get(z->head.node, "path"), "\"path\" begins with /");
+    if (z->path.len > 1 && z->path.ptr[z->path.len - 1] == '/')
+        return cfg_error_at(errors, cfg_node_get(z->head.node, "path"), "\"path\" does not end in /");
+    return 0;
+#endif
+}
+
+static int check_registration(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
+    const struct cfg_register *r = conf;
+    (void)node;
+    return check_zookeeper(errors, &r->zookeeper);
+}
+
+const struct cfg_table cfg_register_table = {
+    .name = "a registration",
+    .summary =
+        "Where weir makes itself known while it takes requests: an ephemeral node, whose data is JSON with address, port "
+        "and weight, as `discover` reads it",
+    .options = register_options,
+    .size = sizeof(struct cfg_register),
+    .check = check_registration,
+};
+
+/* The first listener that has an address of its own; NULL: none has. */
+const struct cfg_addr *cfg_register_listener(const struct cfg_root *root) {
+    static const uint8_t any[16];
+    CFG_EACH(const struct cfg_listener, l, &root->listen)
+        if ((l->addr.kind == CFG_HOST_IPV4 || l->addr.kind == CFG_HOST_IPV6) &&
+            memcmp(l->addr.ip, any, sizeof any) != 0)
+            return &l->addr;
+    return NULL;
+}
+
+void cfg_check_register(struct cfg_errors *errors, const struct cfg_root *root) {
+    const struct cfg_register *r = &root->registration;
+    bool reachable = false;
+    if (!r->head.node)
+        return;
+    CFG_EACH(const struct cfg_listener, l, &root->listen)
+        reachable |= l->addr.kind != CFG_HOST_UNIX;
+    if (!r->address.ptr && !cfg_register_listener(root))
+        cfg_error_at(errors, r->head.node,
+                     "no listener names an address at which others reach this machine: give \"address\"");
+    else if (!r->port && !reachable)
+        cfg_error_at(errors, r->head.node, "no listener has a port: give \"port\"");
+}
+
+/* ---- discover ---- */
 
 static const struct cfg_option discover_options[] = {
     {.name = "file",
@@ -162,13 +252,7 @@ static int check_discover(struct cfg_errors *errors, const struct cfg_node *node
     if (given != 1)
         return cfg_error_at(errors, node, "\"discover\" names one of file, dns, zookeeper%s",
                             given ? ", not more" : "");
-#ifndef WEIR_ZOOKEEPER
-    if (d->zookeeper.head.node)
-        return cfg_error_at(errors, d->zookeeper.head.node, "this weir was built without zookeeper");
-#endif
-    if (d->zookeeper.head.node && d->zookeeper.path.ptr[0] != '/')
-        return cfg_error_at(errors, cfg_node_get(d->zookeeper.head.node, "path"), "\"path\" begins with /");
-    return 0;
+    return check_zookeeper(errors, &d->zookeeper);
 }
 
 const struct cfg_table cfg_discover_table = {

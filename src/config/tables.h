@@ -8,13 +8,14 @@
 #define CFG_LISTENERS_MAX 256
 #define CFG_USE_MAX 32 /* names in one `use` list */
 
-extern const struct cfg_table cfg_log_table;        /* config.c */
-extern const struct cfg_table cfg_listener_table;   /* listen.c */
-extern const struct cfg_table cfg_admin_table;      /* listen.c */
-extern const struct cfg_table cfg_limits_table;     /* limits.c */
-extern const struct cfg_table cfg_endpoint_table;   /* upstream.c */
-extern const struct cfg_table cfg_discover_table;   /* discover.c */
-extern const struct cfg_table cfg_retry_table;      /* retry.c */
+extern const struct cfg_table cfg_log_table;      /* config.c */
+extern const struct cfg_table cfg_listener_table; /* listen.c */
+extern const struct cfg_table cfg_admin_table;    /* listen.c */
+extern const struct cfg_table cfg_limits_table;   /* limits.c */
+extern const struct cfg_table cfg_endpoint_table; /* upstream.c */
+extern const struct cfg_table cfg_discover_table; /* discover.c */
+extern const struct cfg_table cfg_retry_table;    /* retry.c */
+void cfg_check_register(struct cfg_errors *errors, const struct cfg_root *root);
 extern const struct cfg_table cfg_breaker_table;    /* health.c */
 extern const struct cfg_table cfg_health_table;     /* health.c */
 extern const struct cfg_table cfg_middleware_table; /* middleware.c */

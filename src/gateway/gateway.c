@@ -189,6 +189,7 @@ static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *err
     set_switches(&fresh, s->root);
     start_listeners(g, &fresh);
     stop_unwanted(g);
+    gw_register(g);
     return 0;
 }
 
@@ -313,6 +314,7 @@ static void close_parked(void *arg) {
 void gw_drain(struct gateway *g, rt_time deadline) {
     atomic_store(&g->draining, true); /* readyz says so from now on */
     end_reloads(g);
+    gw_unregister(g);
     B_LIST_EACH(n, &g->listeners) {
         struct gw_listener *l = B_CONTAINER(n, struct gw_listener, link);
         if (!l->admin)
@@ -336,6 +338,7 @@ static void close_dns(void *arg) {
 void gw_quiet(struct gateway *g) {
     atomic_store(&g->draining, true);
     end_reloads(g);
+    gw_unregister(g);
     B_LIST_EACH(n, &g->listeners)
         gw_listener_stop(B_CONTAINER(n, struct gw_listener, link));
     atomic_store(&g->cut, true);

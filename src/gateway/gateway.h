@@ -70,6 +70,11 @@ struct gateway {
     _Atomic uint64_t generation; /* of the snapshot in force */
     struct b_list listeners;     /* struct gw_listener */
     struct up_registry *upstreams;
+    struct gw_registration {
+        _Atomic bool running;    /* its fiber */
+        _Atomic bool leaving;    /* it is to end, and not to come back */
+        _Atomic bool registered; /* the node stands */
+    } registration;
     struct gw_route admin_route;
     _Atomic uint64_t connections;
     _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
@@ -120,6 +125,12 @@ struct b_slice gw_route_allow(const struct gw_route *route, struct b_arena *aren
 const struct gw_route *gw_admin_route(struct gateway *g);
 /* Fails with ex->refusal: the handler of requests that match no route. */
 extern const struct gw_handler gw_refuse;
+/* register.c: weir's own node in ZooKeeper. Starts the fiber that looks after it, if the config in force asks for one and none
+ * runs; it follows the config. From a fiber. */
+void gw_register(struct gateway *g);
+/* Takes the node away for good, so that nobody new comes; waits for that, but not for long. From a fiber. */
+void gw_unregister(struct gateway *g);
+
 /* changes.c: what differs between two snapshots, ending in a newline. */
 void gw_write_changes(struct b_text *out, const struct gw_snapshot *old, const struct gw_snapshot *new,
                       enum gw_format format);

@@ -33,7 +33,7 @@ TEST(unknown_names) {
          "w:3:18: unknown option \"limits\" of a middleware; did you mean \"limit\"?\n"},
         {HEAD "\"a\\nb\": 1" TAIL,
          "w:3:1: unknown option \"a?b\" of the config; it has: version, workers, io, balance_workers, log, trusted_proxies, listen, admin, "
-         "limits, use, upstreams, middleware, routes\n"},
+         "limits, use, register, upstreams, middleware, routes\n"},
         {0},
     };
     check_said(cases);
