@@ -161,6 +161,7 @@ struct cfg_upstream {
     int balance;            /* enum cfg_balance */
     struct b_slice hash_on; /* checked: cfg_parse_hash_on; ptr NULL: not given */
     int64_t slow_start;     /* 0: none */
+    struct cfg_list deny;   /* struct cfg_cidr; no node: the default, which upstream/deny.c has */
     struct cfg_pool pool;
     int64_t max_in_flight, max_pending;
     int64_t connect_timeout, timeout;

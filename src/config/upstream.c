@@ -198,6 +198,15 @@ static const struct cfg_option upstream_options[] = {
      .max = 10000000,
      .help =
          "requests that wait for the bulkhead, in order of arrival, within their deadline; beyond it 503"},
+    {.name = "deny",
+     .type = CFG_CIDRS,
+     CFG_AT(struct cfg_upstream, deny),
+     .max = 64,
+     .example = "[169.254.0.0/16, 10.9.0.0/16]",
+     .help =
+         "networks that are not connected to when a name or a discovery leads there. When left out: 169.254.0.0/16, fe80::/10, "
+         "fd00:ec2::254, and unspecified, multicast and broadcast addresses; `[]` denies none. Addresses that stand in "
+         "`endpoints` themselves are not looked at"},
     {.name = "connect_timeout",
      .type = CFG_DURATION,
      CFG_AT(struct cfg_upstream, connect_timeout),

@@ -179,6 +179,7 @@ enum up_outcome up_outcome_of(int rc) {
     switch (-rc) {
     case HTTP_E_UPSTREAM_CONNECT_FAILED:
     case HTTP_E_UPSTREAM_CONNECT_TIMEOUT:
+    case HTTP_E_ADDRESS_DENIED:
     case HTTP_E_DNS_FAILED: return UP_CONNECT_FAILED;
     case HTTP_E_UPSTREAM_RESET:
     case HTTP_E_UPSTREAM_CLOSED:

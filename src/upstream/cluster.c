@@ -327,6 +327,9 @@ void up_cluster_limits(struct up_cluster *c, const struct cfg_upstream *conf) {
     atomic_store(&c->max_lifetime, pool->max_lifetime);
     atomic_store(&c->slow_start, conf->slow_start);
     breaker_options(&c->breaker, conf);
+    pthread_mutex_lock(&c->lock);
+    up_deny_set(&c->deny, conf);
+    pthread_mutex_unlock(&c->lock);
 }
 
 bool up_cluster_try_hold(struct up_cluster *c) {

@@ -6,6 +6,7 @@
 
 #include "runtime/sync.h"
 #include "upstream/budget.h"
+#include "upstream/deny.h"
 #include "upstream/set.h"
 
 struct up_upstream;
@@ -53,6 +54,7 @@ struct up_cluster {
         _Atomic bool failing;
         _Atomic rt_time good_at; /* rt_now of the last good answer; 0: none */
     } discovery;
+    struct up_deny deny; /* under `lock` */
     struct up_budget budget;
     struct up_metrics metrics;
 };

@@ -4,6 +4,7 @@
 
 #include "http/error.h"
 #include "net/dns.h"
+#include "upstream/deny.h"
 
 static int connect_error(int rc) {
     switch (rc) {
@@ -28,13 +29,19 @@ static int dial_name(struct up_endpoint *e, struct rt_stream *stream, struct b_a
     if (rc)
         return rc == -ETIMEDOUT ? -HTTP_E_UPSTREAM_CONNECT_TIMEOUT : -HTTP_E_DNS_FAILED;
     rc = -ECONNREFUSED;
+    unsigned denied = 0;
     for (unsigned i = 0; i < found->count && rc && rc != -ETIMEDOUT && rc != -ECANCELED; i++)
-        rc = rt_connect(stream, &found->list[i], deadline);
-    return connect_error(rc);
+        if (up_is_denied(e, &found->list[i], true))
+            denied++;
+        else
+            rc = rt_connect(stream, &found->list[i], deadline);
+    return denied == found->count ? -HTTP_E_ADDRESS_DENIED : connect_error(rc);
 }
 
 int up_dial(struct up_endpoint *e, struct rt_stream *stream, struct b_arena *arena, rt_time deadline) {
     if (e->name.len)
         return dial_name(e, stream, arena, deadline);
+    if (up_is_denied(e, &e->address, false))
+        return -HTTP_E_ADDRESS_DENIED;
     return connect_error(rt_connect(stream, &e->address, deadline));
 }

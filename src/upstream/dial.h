@@ -5,7 +5,8 @@
 #include "base/arena.h"
 #include "upstream/endpoint.h"
 
-/* Connects to the endpoint's address, or to those that its name has, one after the other. 0, or -(enum http_error). */
+/* Connects to the endpoint's address, or to those that its name has, one after the other, save those that are denied
+ * (deny.h). 0, or -(enum http_error). */
 int up_dial(struct up_endpoint *e, struct rt_stream *stream, struct b_arena *arena, rt_time deadline)
     __attribute__((warn_unused_result));
 

@@ -78,7 +78,8 @@ struct up_endpoint {
     struct up_latency latency;
     struct up_breaker breaker;
     struct up_health health;
-    _Atomic rt_time back_at; /* when it joined, or was well again */
+    _Atomic bool denied_told; /* the log has said that its address is denied */
+    _Atomic rt_time back_at;  /* when it joined, or was well again */
     struct up_cluster *cluster;
     struct b_list link;       /* of cluster->endpoints, under cluster->lock */
     char *text;               /* as the config or the discovery wrote it: the `endpoint` label */

@@ -7,6 +7,7 @@ unsigned up_retry_word(int rc) {
     switch (-rc) {
     case HTTP_E_UPSTREAM_CONNECT_FAILED:
     case HTTP_E_UPSTREAM_CONNECT_TIMEOUT:
+    case HTTP_E_ADDRESS_DENIED:
     case HTTP_E_DNS_FAILED: return CFG_RETRY_CONNECT_FAILURE;
     case HTTP_E_UPSTREAM_RESET:
     case HTTP_E_UPSTREAM_CLOSED: return CFG_RETRY_RESET;

@@ -134,3 +134,45 @@ def test_config_errors(tmp_path, options, said):
                                 "routes": [{"match": "/*", "proxy": {"upstream": "origin", **options}}]}))
     done = run_weir("check", "-c", str(path))
     assert done.returncode == 1 and said in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("deny, status", [(["127.0.0.0/8", "::1"], 502), (["192.0.2.0/24"], 200), ([], 200), (None, 200)])
+def test_A09_a_name_that_leads_to_a_denied_address(lab, deny, status):
+    """Looked at when it is connected to, so that a name cannot change its mind (A10)."""
+    origin = lab.origin()
+    options = {} if deny is None else {"deny": deny}
+    weir = lab.weir(proxy(f"http://localhost:{origin.port}", **options))
+    answer = weir.get()
+    assert answer.status == status
+    if status == 502:
+        problem(answer, 502, "address_denied")
+        weir.wait_log("is denied")
+        assert not origin.peers
+        assert weir.reload(proxy(f"http://localhost:{origin.port}", deny=[])).status == 200
+        assert weir.get().status == 200
+
+
+def test_A09_what_the_config_names_itself_is_not_looked_at(lab):
+    assert lab.weir(proxy(lab.origin(), deny=["127.0.0.0/8"])).get().status == 200
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "0.0.0.0",
+                                     "224.0.0.1", "[ff02::1]"])
+def test_A09_a_discovery_cannot_lead_to_the_metadata(lab, tmp_path, address):
+    (tmp_path / "endpoints").write_text(f'["http://{address}:80"]')
+    weir = lab.weir({"upstreams": {"o": {"discover": {"file": {"path": str(tmp_path / "endpoints")}}}},
+                     "routes": [{"match": {"path": "/*"}, "proxy": "o"}]})
+    problem(weir.get(), 502, "address_denied")
+
+
+def test_A09_a_discovery_that_leads_to_a_denied_network(lab, tmp_path):
+    origin = lab.origin()
+    (tmp_path / "endpoints").write_text(f'["{origin.url}"]')
+    upstream = {"discover": {"file": {"path": str(tmp_path / "endpoints")}}}
+    config = {"upstreams": {"o": {**upstream, "deny": ["127.0.0.0/8"]}}, "routes": [{"match": {"path": "/*"}, "proxy": "o"}]}
+    weir = lab.weir(config)
+    problem(weir.get(), 502, "address_denied")
+    assert not origin.peers
+    config["upstreams"]["o"] = upstream
+    assert weir.reload(config).status == 200
+    assert weir.get().status == 200
