@@ -64,3 +64,17 @@ size_t b_format_u64(char *buf, uint64_t v) {
         buf[0] = (char)('0' + v);
     return n;
 }
+
+size_t b_format_u8(char *buf, uint8_t v) {
+    if (v < 10) {
+        buf[0] = (char)('0' + v);
+        return 1;
+    }
+    size_t hundreds = v >= 100;
+    if (hundreds) {
+        buf[0] = (char)('0' + v / 100);
+        v %= 100;
+    }
+    memcpy(buf + hundreds, pairs + v * 2, 2);
+    return hundreds + 2;
+}

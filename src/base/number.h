@@ -14,5 +14,7 @@ int b_hex_digit(char c);
 #define B_U64_TEXT 20 /* the most digits of a 64-bit number */
 /* Writes v in decimal at buf (room for B_U64_TEXT) and gives the number of characters. No NUL. */
 size_t b_format_u64(char *buf, uint64_t v);
+/* The same for one byte, at most 3 digits. */
+size_t b_format_u8(char *buf, uint8_t v);
 
 #endif

@@ -170,11 +170,13 @@ static int forwarded(struct exchange *ex, struct http_request *r) {
         return -HTTP_E_OUT_OF_MEMORY;
     int rc = http_lines_add(&lines, HTTP_FIELD_X_FORWARDED_FOR, from);
     if (rc == 0 && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_PROTO))
-        rc = http_lines_add(&lines, HTTP_FIELD_X_FORWARDED_PROTO, r->https ? B_LIT("https") : B_LIT("http"));
+        rc = r->https ? http_lines_fixed(&lines, HTTP_FIELD_X_FORWARDED_PROTO, "x-forwarded-proto", "https")
+                      : http_lines_fixed(&lines, HTTP_FIELD_X_FORWARDED_PROTO, "x-forwarded-proto", "http");
     if (rc == 0 && r->authority.len && !http_fields_find(f, HTTP_FIELD_X_FORWARDED_HOST))
         rc = http_lines_add(&lines, HTTP_FIELD_X_FORWARDED_HOST, r->authority);
     if (rc == 0) /* RFC 9110 section 7.6.3; on responses it would only tell clients what stands here */
-        rc = http_lines_add(&lines, HTTP_FIELD_VIA, r->minor ? B_LIT("1.1 weir") : B_LIT("1.0 weir"));
+        rc = r->minor ? http_lines_fixed(&lines, HTTP_FIELD_VIA, "via", "1.1 weir")
+                      : http_lines_fixed(&lines, HTTP_FIELD_VIA, "via", "1.0 weir");
     return rc ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 

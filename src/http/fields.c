@@ -233,6 +233,25 @@ int http_lines_begin(struct http_lines *l, struct b_arena *arena, struct http_fi
     return l->text.ptr ? 0 : -ENOMEM;
 }
 
+/* A line that has been written behind the others. */
+int http_lines_took(struct http_lines *l, enum http_field_id id, size_t name_len, size_t value_len) {
+    struct http_fields *fs = l->to;
+    char *at = l->text.ptr + l->text.len;
+    if (fs->count == fs->cap && grow(l->arena, fs) < 0)
+        return -ENOMEM;
+    fs->absent &= ~HTTP_ID_BIT(id);
+    fs->at[fs->count++] = (struct http_field){
+        .name = at,
+        .value = at + name_len + 2,
+        .value_len = (uint32_t)value_len,
+        .name_len = (uint16_t)name_len,
+        .id = (uint8_t)id,
+        .flags = infos[id].flags | HTTP_F_LINE,
+    };
+    l->text.len += name_len + value_len + 4;
+    return 0;
+}
+
 int http_lines_add(struct http_lines *l, enum http_field_id id, struct b_slice value) {
     struct b_slice name = name_of_id(id);
     size_t len = name.len + value.len + 4;
@@ -244,12 +263,7 @@ int http_lines_add(struct http_lines *l, enum http_field_id id, struct b_slice v
     if (!name.len || !http_copy_value(colon + 2, value.ptr, value.len))
         return -EINVAL;
     memcpy(colon + 2 + value.len, "\r\n", 2);
-    int rc = append(l->arena, l->to, id, b_slice(at, name.len), b_slice(colon + 2, value.len));
-    if (rc)
-        return rc;
-    l->text.len += len;
-    l->to->at[l->to->count - 1].flags |= HTTP_F_LINE;
-    return 0;
+    return http_lines_took(l, id, name.len, value.len);
 }
 
 int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slice name,

@@ -3,6 +3,9 @@
 #ifndef HTTP_FIELDS_H
 #define HTTP_FIELDS_H
 
+#include <errno.h>
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/slice.h"
 #include "base/text.h"
@@ -101,6 +104,19 @@ int http_lines_begin(struct http_lines *l, struct b_arena *arena, struct http_fi
 /* Appends a field of the table; as http_fields_add_id. -ENOMEM also when it does not fit. */
 int http_lines_add(struct http_lines *l, enum http_field_id id, struct b_slice value)
     __attribute__((warn_unused_result));
+/* Appends a line that is always the same, `name: value CRLF` with the table's name; inlined, so that it is a few moves. */
+#define http_lines_fixed(l, id, name, value) \
+    http_lines_fixed_((l), (id), name ": " value "\r\n", sizeof name - 1, sizeof value - 1)
+int http_lines_took(struct http_lines *l, enum http_field_id id, size_t name_len, size_t value_len)
+    __attribute__((warn_unused_result));
+static inline int http_lines_fixed_(struct http_lines *l, enum http_field_id id, const char *line,
+                                    size_t name_len, size_t value_len) {
+    size_t len = name_len + value_len + 4;
+    if (l->text.cap - l->text.len < len)
+        return -ENOMEM;
+    memcpy(l->text.ptr + l->text.len, line, len);
+    return http_lines_took(l, id, name_len, value_len);
+}
 /* Removes all fields of that name and appends this one. On an error nothing is changed. */
 int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slice name, struct b_slice value)
     __attribute__((warn_unused_result));

@@ -111,7 +111,7 @@ static size_t format_ipv4(const uint8_t ip[4], char *buf) {
     for (int i = 0; i < 4; i++) {
         if (i)
             buf[n++] = '.';
-        n += b_format_u64(buf + n, ip[i]);
+        n += b_format_u8(buf + n, ip[i]);
     }
     buf[n] = '\0';
     return n;

@@ -6,13 +6,22 @@
 #include "runtime/worker.h"
 #include "upstream/exchange.h"
 
-static int add_deadline(const struct rt_call *call, struct b_text *out) {
+/* What is left of the deadline, in ms, and the empty line. */
+static void end_head(const struct rt_call *call, struct b_text *out) {
+    static const char name[] = "x-request-deadline: ";
     rt_time left = call->deadline == RT_NEVER ? 0 : (call->deadline - rt_now()) / RT_MS;
-    if (left <= 0)
-        return 0;
-    char digits[B_U64_TEXT];
-    return h1_write_field(out, B_LIT("x-request-deadline"),
-                          b_slice(digits, b_format_u64(digits, (uint64_t)left)));
+    if (!b_text_reserve(out, sizeof name + B_U64_TEXT + 4))
+        return;
+    char *at = out->ptr + out->len;
+    if (left > 0) {
+        memcpy(at, name, sizeof name - 1);
+        at += sizeof name - 1;
+        at += b_format_u64(at, (uint64_t)left);
+        memcpy(at, "\r\n", 2);
+        at += 2;
+    }
+    memcpy(at, "\r\n", 2);
+    out->len = (size_t)(at + 2 - out->ptr);
 }
 
 /* Whether the first piece is all of the body. */
@@ -31,9 +40,8 @@ static int write_head(struct up_exchange *x, const struct rt_call *call, struct 
     if (rc || (client->has_body && client->deadline_moves && !first_is_all(x, req)))
         return rc;
     out->len -= 2; /* the empty line, written again behind the deadline */
-    rc = add_deadline(call, out);
-    b_text_lit(out, "\r\n");
-    return rc ? rc : out->failed ? -HTTP_E_INTERNAL : 0;
+    end_head(call, out);
+    return out->failed ? -HTTP_E_INTERNAL : 0;
 }
 
 struct framed {
