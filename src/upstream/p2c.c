@@ -23,7 +23,15 @@ static uint32_t draw(struct up_set *s, const struct up_pick *p, uint32_t not ) {
     return UP_NONE;
 }
 
-static uint32_t pick(struct up_set *s, const struct up_pick *p) {
+/* Of two usable members the one that costs less. */
+static uint32_t better(const struct up_set *s, uint32_t a, uint32_t b, rt_time now) {
+    uint64_t first = up_cost(s->members[a].endpoint, now), second = up_cost(s->members[b].endpoint, now);
+    uint32_t other = 0u - (uint32_t)(second < first); /* no branch: nobody could predict it */
+    return (b & other) | (a & ~other);
+}
+
+/* When the first two draws are not two usable members. */
+static __attribute__((noinline)) uint32_t pick_slowly(struct up_set *s, const struct up_pick *p) {
     uint32_t a = draw(s, p, UP_NONE);
     if (a == UP_NONE)
         return up_set_next(s, (uint32_t)b_rng_below(p->rng, s->count), p);
@@ -31,12 +39,14 @@ static uint32_t pick(struct up_set *s, const struct up_pick *p) {
     for (uint32_t n = 1; b == UP_NONE && n < s->count; n++) /* there are few: by turns then */
         if (up_usable(s, (a + n) % s->count, p))
             b = (a + n) % s->count;
-    if (b == UP_NONE)
-        return a;
-    uint64_t first = up_cost(s->members[a].endpoint, p->now),
-             second = up_cost(s->members[b].endpoint, p->now);
-    uint32_t other = 0u - (uint32_t)(second < first); /* no branch: nobody could predict it */
-    return (b & other) | (a & ~other);
+    return b == UP_NONE ? a : better(s, a, b, p->now);
+}
+
+static uint32_t pick(struct up_set *s, const struct up_pick *p) {
+    uint32_t a = up_alias_draw(s->table, p->rng), b = up_alias_draw(s->table, p->rng);
+    if (a != b && up_usable(s, a, p) && up_usable(s, b, p))
+        return better(s, a, b, p->now);
+    return pick_slowly(s, p);
 }
 
 const struct up_balancer up_p2c = {.name = "p2c", .build = build, .pick = pick};

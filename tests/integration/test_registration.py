@@ -1,12 +1,14 @@
 """weir makes itself known in ZooKeeper: an ephemeral node, while it takes requests, and the first thing to go."""
 import json
 import signal
+import socket
 import time
 
 import pytest
 
 import zookeeper
 from harness import free_port, proxy, run_weir
+from test_upstream_faults import background
 from wire import wait_until
 
 pytestmark = pytest.mark.skipif(not zookeeper.available(), reason="needs zookeeper, java and python3-kazoo")
@@ -135,6 +137,60 @@ def test_a_reload_moves_it(lab, server):
     assert weir.reload(config).status == 200
     wait_until(lambda: not client.exists(new), "it is gone")
     wait_until(lambda: not weir.metrics().find("weir_registered"), "nothing is asked for")
+
+
+def long_holds(weir, seconds=0.5):
+    """How often a worker was away from its sockets for longer than that."""
+    metrics = weir.metrics()
+    edges = sorted({float(labels["le"]) for labels, _ in metrics.find("weir_loop_hold_seconds_bucket")})
+    edge = next(e for e in edges if e >= seconds)
+    within = sum(value for labels, value in metrics.find("weir_loop_hold_seconds_bucket") if float(labels["le"]) == edge)
+    assert edge < 5 and metrics.sum("weir_loop_hold_seconds_count") > 0
+    return metrics.sum("weir_loop_hold_seconds_count") - within
+
+
+def test_U16_a_frozen_server_holds_no_loop(lab, server):
+    """Sessions, watches and their end, with a server that takes bytes and answers nothing, for seconds."""
+    client, port = server.client, free_port()
+    config = registering(server, lab.origin(), port)
+    config["upstreams"]["found"] = {"discover": {"zookeeper": {"hosts": [server.address], "path": PATH, "session_timeout": "1s"}}}
+    config["routes"].append({"match": {"path": "/found"}, "proxy": "found"})
+    weir = lab.weir(config)
+    wait_until(lambda: client.exists(f"{PATH}/127.0.0.1:{port}"), "it is registered")
+    server.freeze()
+    try:
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            assert weir.get("/").status == 200
+            time.sleep(0.02)
+        del config["register"]
+        assert weir.reload(config).status == 200  # the session is closed, as far as that goes
+        assert weir.get("/").status == 200
+        assert long_holds(weir) == 0
+        began = time.monotonic()
+        weir.signal(signal.SIGTERM)
+        weir.wait()
+        assert time.monotonic() - began < 15
+    finally:
+        server.thaw()
+
+
+def test_U16_name_servers_that_say_nothing_hold_no_loop(lab):
+    """Names of endpoints, and of a discovery, that are asked for in vain."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        config = {**proxy(lab.origin())}
+        config["upstreams"]["found"] = {"discover": {"dns": {"name": "service.test", "port": 80,
+                                                             "servers": [f"127.0.0.1:{deaf.getsockname()[1]}"]}}}
+        config["routes"].append({"match": {"path": "/found"}, "proxy": "found", "deadline": "2s"})
+        weir = lab.weir(config)
+        waiting = [background(lambda: weir.get("/found")) for _ in range(5)]
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            assert weir.get("/").status == 200
+            time.sleep(0.02)
+        assert all(result().status in (502, 503, 504) for result in waiting)
+        assert long_holds(weir) == 0
 
 
 def test_without_a_server_weir_serves(lab):
