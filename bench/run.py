@@ -39,6 +39,7 @@ STARTS = 20
 MICROS = {
     "micro_runtime": ["src/runtime/*.[cS]", "src/base/*.c"],
     "micro_h1": ["src/http/*.c", "src/json/writer.c", "src/base/*.c"],
+    "micro_json": ["src/json/*.c", "src/base/*.c"],
     "micro_upstream": [f"src/{folder}/*.[cS]" for folder in
                        ("upstream", "telemetry", "config", "http", "json", "net", "runtime", "base")],
 }

@@ -3,7 +3,9 @@
 #ifndef JSON_UTF8_H
 #define JSON_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* Bytes of the character at p (n > 0 bytes are readable), 1 to 4; 0 when it is not well-formed or not
  * whole. */
@@ -28,6 +30,24 @@ static inline size_t json_utf8_length(const char *p, size_t n) {
         if ((u[i] & 0xc0) != 0x80)
             return 0;
     return len;
+}
+
+/* Whether the n (1 to 3) bytes are the begin of a character that more bytes could make whole. */
+static inline bool json_utf8_may_begin(const char *p, size_t n) {
+    static const char fills[][3] = {"\x80\x80", "\xbf\xbf", "\x90\x80", "\xa0\x80"};
+    const unsigned char lead = (unsigned char)p[0];
+    size_t len = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 0;
+    char whole[6];
+    if (len <= n)
+        return false;
+    for (size_t i = 0; i < sizeof fills / sizeof fills[0]; i++) {
+        memcpy(whole, p, n);
+        memcpy(whole + n, fills[i], 2);
+        whole[n + 2] = fills[i][1];
+        if (json_utf8_length(whole, len) == len)
+            return true;
+    }
+    return false;
 }
 
 #endif

@@ -1,0 +1,191 @@
+#include "json/cursor.h"
+
+#include <string.h>
+
+#include "base/number.h"
+
+static const struct json_value missing;
+
+static const struct json_token *token(struct json_value v) {
+    return &v.index->tokens[v.token];
+}
+
+static char lead(struct json_value v) {
+    return v.index->text.ptr[token(v)->at];
+}
+
+struct json_value json_root(const struct json_index *x) {
+    return x->count ? (struct json_value){x, 0} : missing;
+}
+
+enum json_kind json_kind(struct json_value v) {
+    if (!v.index)
+        return JSON_MISSING;
+    switch (lead(v)) {
+    case '{': return JSON_OBJECT;
+    case '[': return JSON_ARRAY;
+    case '"': return JSON_STRING;
+    case 't': return JSON_TRUE;
+    case 'f': return JSON_FALSE;
+    case 'n': return JSON_NULL;
+    default: return JSON_NUMBER;
+    }
+}
+
+struct b_slice json_slice(struct json_value v) {
+    if (!v.index)
+        return b_slice(NULL, 0);
+    const struct json_token *t = token(v);
+    uint32_t end = t->link;
+    switch (lead(v)) {
+    case '{':
+    case '[': end = v.index->tokens[t->link].at + 1; break;
+    case '"': end = (t->link & ~JSON_ESCAPED) + 1; break;
+    default: break;
+    }
+    return b_slice(v.index->text.ptr + t->at, end - t->at);
+}
+
+/* The value at this token, or missing if a closing bracket stands there; behind its key in an object. */
+static struct json_value at_token(struct json_value v, uint32_t n, bool object) {
+    char c = v.index->text.ptr[v.index->tokens[n].at];
+    return c == '}' || c == ']' ? missing : (struct json_value){v.index, n + object};
+}
+
+struct json_value json_first(struct json_value v) {
+    enum json_kind kind = json_kind(v);
+    return kind == JSON_ARRAY || kind == JSON_OBJECT ? at_token(v, v.token + 1, kind == JSON_OBJECT)
+                                                     : missing;
+}
+
+/* Members of an object stand behind their keys, which end in a colon and not in a comma or bracket. */
+static bool is_member(struct json_value v) {
+    if (!v.token)
+        return false;
+    const struct json_token *before = token(v) - 1;
+    const char *text = v.index->text.ptr;
+    if (text[before->at] != '"')
+        return false;
+    for (uint32_t at = (before->link & ~JSON_ESCAPED) + 1; at < token(v)->at; at++)
+        if (text[at] == ':')
+            return true;
+    return false;
+}
+
+struct json_value json_next(struct json_value v) {
+    if (!v.index || !v.token)
+        return missing;
+    char c = lead(v);
+    uint32_t behind = (c == '{' || c == '[' ? token(v)->link : v.token) + 1;
+    return behind < v.index->count ? at_token(v, behind, is_member(v)) : missing;
+}
+
+struct json_value json_key_of(struct json_value v) {
+    return v.index && is_member(v) ? (struct json_value){v.index, v.token - 1} : missing;
+}
+
+struct json_value json_item(struct json_value v, size_t n) {
+    struct json_value item = json_kind(v) == JSON_ARRAY ? json_first(v) : missing;
+    while (item.index && n--)
+        item = json_next(item);
+    return item;
+}
+
+struct json_value json_member(struct json_value v, struct b_slice key) {
+    if (json_kind(v) != JSON_OBJECT)
+        return missing;
+    const struct json_index *x = v.index;
+    for (uint32_t n = v.token + 1, end = token(v)->link; n < end;) {
+        struct json_value name = {x, n}, value = {x, n + 1};
+        if (json_string_is(name, key))
+            return value;
+        char c = lead(value);
+        n = (c == '{' || c == '[' ? token(value)->link : n + 1) + 1;
+    }
+    return missing;
+}
+
+/* --- strings --- */
+
+struct b_slice json_raw_string(struct json_value v, bool *plain) {
+    *plain = true;
+    if (json_kind(v) != JSON_STRING)
+        return b_slice(NULL, 0);
+    const struct json_token *t = token(v);
+    *plain = !(t->link & JSON_ESCAPED);
+    return b_slice(v.index->text.ptr + t->at + 1, (t->link & ~JSON_ESCAPED) - t->at - 1);
+}
+
+static uint32_t hex4(const char *p) {
+    uint64_t code = 0;
+    (void)b_parse_hex(b_slice(p, 4), &code); /* the index has checked it */
+    return (uint32_t)code;
+}
+
+static size_t put_utf8(char *out, uint32_t c) {
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    size_t len = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = len - 1; i; i--, c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3f));
+    out[0] = (char)((0xf0 << (4 - len) & 0xff) | c);
+    return len;
+}
+
+/* The escape at p, written to `out` (room for 4); *len is that of its text. */
+static size_t unescape(const char *p, char *out, size_t *len) {
+    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    *len = 2;
+    if (p[1] == 'u') {
+        uint32_t c = hex4(p + 2);
+        *len = 6;
+        if (c >= 0xd800 && c <= 0xdbff) {
+            c = 0x10000 + ((c - 0xd800) << 10) + (hex4(p + 8) - 0xdc00);
+            *len = 12;
+        }
+        return put_utf8(out, c);
+    }
+    const char *known = strchr(from, p[1]);
+    out[0] = known ? to[known - from] : p[1];
+    return 1;
+}
+
+size_t json_decode_string(struct json_value v, char *out) {
+    bool plain;
+    struct b_slice raw = json_raw_string(v, &plain);
+    size_t n = 0;
+    for (size_t i = 0; i < raw.len;) {
+        const char *backslash = plain ? NULL : memchr(raw.ptr + i, '\\', raw.len - i);
+        size_t run = backslash ? (size_t)(backslash - raw.ptr) - i : raw.len - i, len = 0;
+        memcpy(out + n, raw.ptr + i, run);
+        n += run;
+        i += run;
+        if (backslash)
+            n += unescape(backslash, out + n, &len);
+        i += len;
+    }
+    return n;
+}
+
+bool json_string_is(struct json_value v, struct b_slice text) {
+    bool plain;
+    struct b_slice raw = json_raw_string(v, &plain);
+    if (plain)
+        return json_kind(v) == JSON_STRING && b_slice_eq(raw, text);
+    size_t at = 0;
+    for (size_t i = 0; i < raw.len;) {
+        char decoded[4];
+        size_t len = 1, n = 1;
+        if (raw.ptr[i] == '\\')
+            n = unescape(raw.ptr + i, decoded, &len);
+        else
+            decoded[0] = raw.ptr[i];
+        if (text.len - at < n || memcmp(text.ptr + at, decoded, n) != 0)
+            return false;
+        at += n;
+        i += len;
+    }
+    return at == text.len;
+}

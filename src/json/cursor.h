@@ -1,0 +1,47 @@
+/* Going through an indexed text: values are places in it, nothing is built or copied. All of it is O(1) but looking a member up,
+ * which is linear in the members before it. A value that is missing answers every question with nothing. */
+#ifndef JSON_CURSOR_H
+#define JSON_CURSOR_H
+
+#include "json/index.h"
+
+enum json_kind {
+    JSON_MISSING,
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
+
+struct json_value {
+    const struct json_index *index; /* NULL: missing */
+    uint32_t token;
+};
+
+/* The whole text; missing when it was no JSON. */
+struct json_value json_root(const struct json_index *x);
+enum json_kind json_kind(struct json_value v);
+/* Its bytes in the text, brackets and quotes included: what can be passed on as it is. */
+struct b_slice json_slice(struct json_value v);
+
+/* The first value of an array or object, and the one behind v in the same brackets; missing at the end. */
+struct json_value json_first(struct json_value v);
+struct json_value json_next(struct json_value v);
+/* The key of a value that json_first or json_next of an object gave: the string before it. */
+struct json_value json_key_of(struct json_value v);
+/* Item n of an array, from 0. */
+struct json_value json_item(struct json_value v, size_t n);
+/* The member whose key is this text, compared decoded; the first one where there are several. */
+struct json_value json_member(struct json_value v, struct b_slice key);
+
+/* What stands between the quotes, as it is written; *plain tells whether that is the text itself (no escapes). */
+struct b_slice json_raw_string(struct json_value v, bool *plain);
+/* The decoded text of a string into `out`, which has room for json_raw_string's length; its length. 0 when v is no string. */
+size_t json_decode_string(struct json_value v, char *out);
+/* Whether v is a string with this text. */
+bool json_string_is(struct json_value v, struct b_slice text);
+
+#endif
