@@ -409,11 +409,11 @@ out:
     return true;
 }
 
-static void locate(struct json_fault *fault, struct b_slice text, size_t at, const char *why) {
+void json_locate(const struct json_index *x, size_t at, const char *why, struct json_fault *fault) {
     *fault = (struct json_fault){.why = why, .at = at, .line = 1, .column = 1};
-    for (size_t i = 0; i < at && i < text.len; i++) {
-        fault->column = text.ptr[i] == '\n' ? 1 : fault->column + 1;
-        fault->line += text.ptr[i] == '\n';
+    for (size_t i = 0; i < at && i < x->text.len; i++) {
+        fault->column = x->text.ptr[i] == '\n' ? 1 : fault->column + 1;
+        fault->line += x->text.ptr[i] == '\n';
     }
 }
 
@@ -467,7 +467,7 @@ int json_index(struct json_index *x, struct b_slice text, struct json_fault *fau
         good = fail(&w, w.len, w.len ? "the text ends too early" : "there is nothing");
     x->count = good ? w.count : 0;
     if (!good)
-        locate(fault, text, w.at, w.why);
+        json_locate(x, w.at, w.why, fault);
     return good ? 0 : -EINVAL;
 }
 

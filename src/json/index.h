@@ -45,6 +45,8 @@ struct json_fault {
 int json_index(struct json_index *x, struct b_slice text, struct json_fault *fault)
     __attribute__((warn_unused_result));
 void json_index_free(struct json_index *x);
+/* Where byte `at` of the text stands, for people. */
+void json_locate(const struct json_index *x, size_t at, const char *why, struct json_fault *fault);
 
 /* The ways to look at 64 bytes that this machine has, the best first; ended by NULL. */
 const char *const *json_scanners(void);

@@ -1,9 +1,11 @@
 /* The index of a JSON text: every scanner says the same, and what a plain recursive parser says; a cursor then goes through all
  * of it without leaving the text, and what it cuts out is JSON again. */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "json/cursor.h"
+#include "json/unique.h"
 #include "json/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -162,6 +164,21 @@ static bool plainly(const char *text, size_t size) {
 
 /* --- what the index says --- */
 
+/* Pairwise, decoded. */
+static bool has_twins(struct json_value v) {
+    for (struct json_value a = json_first(v); a.index; a = json_next(a)) {
+        if (has_twins(a))
+            return true;
+        struct json_value key = json_key_of(a);
+        char *text = key.index ? malloc(json_slice(key).len) : NULL;
+        bool twin = text && json_member(v, b_slice(text, json_decode_string(key, text))).token != a.token;
+        free(text);
+        if (twin)
+            return true;
+    }
+    return false;
+}
+
 static size_t go_through(struct json_value v, const char *text, size_t size, unsigned depth) {
     struct b_slice slice = json_slice(v);
     size_t seen = 1;
@@ -214,6 +231,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size_t closing = 0;
         for (uint32_t i = 0; i < first.count; i++)
             closing += text[first.tokens[i].at] == ']' || text[first.tokens[i].at] == '}';
+        rc = json_unique_keys(&first, (struct b_hash_key){1, 2}, &fault);
+        assert(rc != -ENOMEM && (rc != 0) == has_twins(json_root(&first)));
         assert(go_through(json_root(&first), text, size, 0) == first.count - closing);
     }
     free(text);

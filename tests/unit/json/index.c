@@ -1,4 +1,5 @@
 #include "json/cursor.h"
+#include "json/unique.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -220,6 +221,33 @@ TEST(cursor) {
     CHECK(json_kind(json_member(none, B_LIT("y"))) == JSON_MISSING && json_slice(none).ptr == NULL);
 }
 
+static int unique(const char *text) {
+    struct json_fault where = {0};
+    (void)parse(text);
+    int rc = json_unique_keys(&index_, (struct b_hash_key){1, 2}, &where);
+    fault = where;
+    return rc;
+}
+
+TEST(R12_keys_that_stand_there_twice) {
+    CHECK_INT(unique("[]"), 0);
+    CHECK_INT(unique("{\"a\":1,\"b\":{\"a\":[{\"a\":1},{\"a\":2}]},\"\":0,\"A\":0}"), 0);
+    CHECK_INT(unique("{\"a\":1,\n \"a\":2}"), -EINVAL);
+    CHECK(fault.at == 9 && fault.line == 2 && fault.column == 2);
+    CHECK_INT(unique("[0,{\"x\":{\"k\":[],\"\\u006b\":{}}}]"), -EINVAL);
+    CHECK_INT(unique("{\"\\u00e9\":1,\"\\u00E9\":2}"), -EINVAL);
+    CHECK_INT(unique("{\"\":1,\"\":2}"), -EINVAL);
+    for (unsigned many = 2; many < 40; many++)
+        for (unsigned twice = 0; twice < many; twice += 3) {
+            char text[800];
+            int n = 0;
+            for (unsigned i = 0; i < many; i++)
+                n += sprintf(text + n, "%c\"key%u\":{\"key0\":0}", i ? ',' : '{', i == many - 1 ? twice : i);
+            memcpy(text + n, "}", 2);
+            CHECK_INT(unique(text), twice < many - 1 ? -EINVAL : 0);
+        }
+}
+
 TEST(strings) {
     static const struct {
         const char *text, *want;
@@ -248,5 +276,6 @@ const struct test_case index_tests[] = {{"good_texts", good_texts},
                                         {"R10_depth", R10_depth},
                                         {"D3_members", D3_members},
                                         {"cursor", cursor},
+                                        {"R12_keys_that_stand_there_twice", R12_keys_that_stand_there_twice},
                                         {"strings", strings},
                                         {0}};
