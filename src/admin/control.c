@@ -5,6 +5,7 @@
 
 #include "admin/admin.h"
 #include "admin/answer.h"
+#include "json/cursor.h"
 
 /* ---- reload ---- */
 
@@ -124,29 +125,18 @@ int adm_post_drain(struct exchange *ex) {
 
 /* ---- log ---- */
 
-static void skip_space(struct b_slice *s) {
-    while (s->len && (s->ptr[0] == ' ' || s->ptr[0] == '\t' || s->ptr[0] == '\r' || s->ptr[0] == '\n'))
-        *s = b_slice_from(*s, 1);
-}
-
-static bool take(struct b_slice *s, struct b_slice token) {
-    skip_space(s);
-    if (!b_slice_starts(*s, token))
-        return false;
-    *s = b_slice_from(*s, token.len);
-    return true;
-}
-
 bool adm_parse_level(struct b_slice body, enum b_level *level) {
-    if (!take(&body, B_LIT("{")) || !take(&body, B_LIT("\"level\"")) || !take(&body, B_LIT(":")) ||
-        !take(&body, B_LIT("\"")))
-        return false;
-    struct b_slice name = b_slice(body.ptr, b_slice_find(body, '"'));
-    body = b_slice_from(body, name.len);
-    if (!take(&body, B_LIT("\"")) || !take(&body, B_LIT("}")))
-        return false;
-    skip_space(&body);
-    return body.len == 0 && b_level_parse(name, level);
+    struct json_index index = {.tag = B_TAG_GATEWAY};
+    struct json_fault fault;
+    bool plain, good = false;
+    if (json_index(&index, body, &fault) == 0) {
+        struct json_value all = json_root(&index), value = json_member(all, B_LIT("level"));
+        struct b_slice name = json_raw_string(value, &plain);
+        bool alone = json_first(all).token == value.token && !json_next(value).index;
+        good = alone && name.ptr && plain && b_level_parse(name, level);
+    }
+    json_index_free(&index);
+    return good;
 }
 
 static int put_level(struct exchange *ex) {
