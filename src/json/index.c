@@ -60,6 +60,8 @@ enum state {
     DONE  /* behind the whole text */
 };
 
+#define ITEMS UINT32_MAX
+
 /* Walks the places that a scanner has found, window by window. */
 struct walk {
     const char *text;
@@ -71,7 +73,7 @@ struct walk {
     uint32_t escaped;              /* JSON_ESCAPED, if there was a backslash in this string */
     uint32_t low_surrogate;        /* where one has to stand, and has been seen; UINT32_MAX: nowhere */
     uint32_t open[JSON_DEPTH_MAX]; /* tokens of the brackets that are open */
-    uint32_t keys[JSON_DEPTH_MAX]; /* members so far; UINT32_MAX for an array */
+    uint32_t keys[JSON_DEPTH_MAX]; /* members so far; ITEMS for an array */
     const char *why;
     uint32_t at;
 };
@@ -190,7 +192,7 @@ static bool open_bracket(struct walk *w, uint32_t at, bool object) {
     if (w->depth == JSON_DEPTH_MAX)
         return fail(w, at, "brackets inside one another, more than 64");
     w->open[w->depth] = w->count;
-    w->keys[w->depth++] = object ? 0 : UINT32_MAX;
+    w->keys[w->depth++] = object ? 0 : ITEMS;
     w->tokens[w->count++] = (struct json_token){at, 0};
     w->state = object ? FIRST_KEY : FIRST_VALUE;
     return true;
@@ -205,7 +207,7 @@ static bool close_bracket(struct walk *w, uint32_t at) {
 }
 
 static bool in_object(const struct walk *w) {
-    return w->keys[w->depth - 1] != UINT32_MAX;
+    return w->keys[w->depth - 1] != ITEMS;
 }
 
 static bool open_string(struct walk *w, uint32_t at, bool key) {
@@ -301,6 +303,13 @@ static bool walk_slowly(struct walk *w, const uint32_t **places, const uint32_t 
     return true;
 }
 
+static inline void keep(struct walk *w, const struct json_token *behind, uint32_t depth, uint32_t members) {
+    w->count = (uint32_t)(behind - w->tokens);
+    w->depth = depth;
+    if (depth)
+        w->keys[depth - 1] = members;
+}
+
 /* The next place, or out of here with the state that goes on from there. */
 #define NEXT_PLACE(next)                          \
     do {                                          \
@@ -323,8 +332,9 @@ static bool walk_slowly(struct walk *w, const uint32_t **places, const uint32_t 
  * the place of the program and not in memory. */
 static bool walk_window(struct walk *w, const uint32_t *places, const uint32_t *end) {
     const char *const text = w->text, *const limit = text + w->len;
-    struct json_token *t = w->tokens + w->count;
-    uint32_t at;
+    struct json_token *const tokens = w->tokens, *t = tokens + w->count;
+    uint32_t depth = w->depth, members = depth ? w->keys[depth - 1] : 0,
+             at; /* out of memory that tokens might lie in */
     if (w->in_string && places < end)
         goto slowly;
 resume:
@@ -342,9 +352,9 @@ first_key:
     if (!IS_STRING)
         SLOWLY(FIRST_KEY);
 key:
-    if (!IS_STRING || w->keys[w->depth - 1] == JSON_KEYS_MAX)
+    if (!IS_STRING || members == JSON_KEYS_MAX)
         SLOWLY(KEY);
-    w->keys[w->depth - 1]++;
+    members++;
     *t++ = (struct json_token){at, *places++};
     NEXT_PLACE(COLON);
 colon:
@@ -355,11 +365,13 @@ value:
     if (IS_STRING) {
         *t++ = (struct json_token){at, *places++};
     } else if ((text[at] | 0x20) == '{') { /* or [ */
-        if (w->depth == JSON_DEPTH_MAX)
-            SLOWLY(VALUE);
         bool object = text[at] == '{';
-        w->open[w->depth] = (uint32_t)(t - w->tokens);
-        w->keys[w->depth++] = object ? 0 : UINT32_MAX;
+        if (depth == JSON_DEPTH_MAX)
+            SLOWLY(VALUE);
+        if (depth)
+            w->keys[depth - 1] = members;
+        w->open[depth++] = (uint32_t)(t - tokens);
+        members = object ? 0 : ITEMS;
         *t++ = (struct json_token){at, 0};
         NEXT_PLACE(object ? FIRST_KEY : FIRST_VALUE);
         if (text[at] == (object ? '}' : ']'))
@@ -373,39 +385,42 @@ value:
             SLOWLY(VALUE);
         *t++ = (struct json_token){at, behind};
     }
-    if (!w->depth) {
-        w->state = DONE;
-        goto resume;
-    }
+    if (!depth)
+        goto done;
 behind_value:
     NEXT_PLACE(NEXT);
-    if (text[at] != ',') {
-        if (text[at] != (w->keys[w->depth - 1] == UINT32_MAX ? ']' : '}'))
-            SLOWLY(NEXT);
-    close:;
-        uint32_t open = w->open[--w->depth];
-        w->tokens[open].link = (uint32_t)(t - w->tokens);
-        *t++ = (struct json_token){at, open};
-        if (w->depth)
-            goto behind_value;
-        w->state = DONE;
-        goto resume;
+    if (text[at] == ',' && members != ITEMS) {
+        NEXT_PLACE(KEY);
+        goto key;
     }
-    if (w->keys[w->depth - 1] == UINT32_MAX) {
+    if (text[at] == ',') {
         NEXT_PLACE(VALUE);
         goto value;
     }
-    NEXT_PLACE(KEY);
-    goto key;
+    if (text[at] != (members == ITEMS ? ']' : '}'))
+        SLOWLY(NEXT);
+close:
+    tokens[w->open[--depth]].link = (uint32_t)(t - tokens);
+    *t++ = (struct json_token){at, w->open[depth]};
+    if (depth) {
+        members = w->keys[depth - 1];
+        goto behind_value;
+    }
+done:
+    w->state = DONE;
+    if (places == end)
+        goto out;
 slowly:
-    w->count = (uint32_t)(t - w->tokens);
+    keep(w, t, depth, members);
     if (!walk_slowly(w, &places, end))
         return false;
-    t = w->tokens + w->count;
+    t = tokens + w->count;
+    depth = w->depth;
+    members = depth ? w->keys[depth - 1] : 0;
     if (!w->in_string)
         goto resume;
 out:
-    w->count = (uint32_t)(t - w->tokens);
+    keep(w, t, depth, members);
     return true;
 }
 

@@ -68,22 +68,27 @@ static inline uint64_t json_prefix_xor(uint64_t x) {
     return x;
 }
 
-/* Four at a time, wanted or not: nobody could predict how many there are. */
+/* Eight places, wanted or not; gives the bits behind them. */
+static inline __attribute__((always_inline)) uint64_t json_write_eight(uint64_t bits, uint32_t base,
+                                                                       uint32_t *out) {
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < 8; i++) {
+        out[i] = base + (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
+        bits &= bits - 1;
+    }
+    return bits;
+}
+
+/* By eights, since nobody could predict how many there are: most blocks have up to sixteen. */
 static inline __attribute__((always_inline)) uint32_t *json_write_places(uint64_t bits, uint32_t base,
                                                                          uint32_t *out) {
-    uint32_t *end = out + __builtin_popcountll(bits);
-    while (out < end) {
-        out[0] = base + (uint32_t)__builtin_ctzll(bits | 1ull << 63);
-        bits &= bits - 1;
-        out[1] = base + (uint32_t)__builtin_ctzll(bits | 1ull << 63);
-        bits &= bits - 1;
-        out[2] = base + (uint32_t)__builtin_ctzll(bits | 1ull << 63);
-        bits &= bits - 1;
-        out[3] = base + (uint32_t)__builtin_ctzll(bits | 1ull << 63);
-        bits &= bits - 1;
-        out += 4;
-    }
-    return end;
+    unsigned count = (unsigned)__builtin_popcountll(bits);
+    bits = json_write_eight(bits, base, out);
+    if (count > 8)
+        bits = json_write_eight(bits, base, out + 8);
+    for (unsigned done = 16; __builtin_expect(done < count, 0); done += 8)
+        bits = json_write_eight(bits, base, out + done);
+    return out + count;
 }
 
 static inline __attribute__((always_inline)) uint32_t *json_take_block(struct json_scan *s,
