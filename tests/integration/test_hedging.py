@@ -58,7 +58,8 @@ def test_the_second_answers_first(lab):
     weir, (a, b) = pair(lab, slow, quick)
     for _ in range(4):  # a hedge takes its endpoint's turn: the next request meets the slow one again
         assert weir.get().body == b"quick"
-    assert asked(a) == asked(b) == hedges(weir) == hedges(weir, won=True) == 4
+    wait_until(lambda: asked(a) == asked(b) == 4, "both have had all four")
+    assert hedges(weir) == hedges(weir, won=True) == 4
     assert weir.metric("weir_upstream_retries_total") == 0
     assert weir.metric("weir_endpoint_failures_total") == 0
     slow.go.set()
@@ -75,7 +76,7 @@ def test_the_first_answers_after_all(lab):
     b_side.go.set()
     wait_until(lambda: b.open == 0, "the second attempt is called off")
     assert (hedges(weir), hedges(weir, won=True)) == (1, 0)
-    assert weir.metric("weir_endpoint_in_flight") == 0
+    weir.wait_metric(0, "weir_endpoint_in_flight")
 
 
 def test_quick_answers_are_not_hedged(lab):
@@ -146,7 +147,7 @@ def test_both_hang(lab):
     weir = lab.weir(proxy(*origins, timeout="400ms", retry={**HEDGE, "attempts": 2}))
     problem(weir.get(), 504, "upstream_timeout")
     wait_until(lambda: all(o.open == 0 for o in origins), "both connections are given up")
-    assert weir.metric("weir_endpoint_in_flight") == 0
+    weir.wait_metric(0, "weir_endpoint_in_flight")
 
 
 def test_a_client_that_leaves_calls_both_off(lab):

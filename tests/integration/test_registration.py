@@ -139,7 +139,7 @@ def test_a_reload_moves_it(lab, server):
     wait_until(lambda: not weir.metrics().find("weir_registered"), "nothing is asked for")
 
 
-def long_holds(weir, seconds=0.5):
+def long_holds(weir, seconds=1.0):
     """How often a worker was away from its sockets for longer than that."""
     metrics = weir.metrics()
     edges = sorted({float(labels["le"]) for labels, _ in metrics.find("weir_loop_hold_seconds_bucket")})
