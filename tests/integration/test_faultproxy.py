@@ -95,7 +95,7 @@ def test_faults_that_say_nothing(lab, faulty, fault, asked, answered):
         sock.settimeout(0.4)
         with pytest.raises(TimeoutError):
             sock.recv(10)
-        assert len(origin.requests) == asked
+        wait_until(lambda: len(origin.requests) == asked, "the origin has what it is to have")
         bad("clear")
         sock.settimeout(20 if answered else 0.3)
         with contextlib.nullcontext() if answered else pytest.raises(TimeoutError):
