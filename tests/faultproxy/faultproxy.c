@@ -454,14 +454,13 @@ static uint64_t next_due(uint64_t now) {
     for (int i = 0; i < endpoints_count; i++) {
         for (struct pair *pair = endpoints[i].pairs; pair; pair = pair->next) {
             const struct end *end = &pair->client;
-            if (!end->out)
-                continue;
+            if (!end->out || end->events & EPOLLOUT || endpoints[i].fault == BLACKHOLE)
+                continue; /* the socket tells, or the end of the fault */
             uint64_t due = end->out->due_ns > end->next_ns ? end->out->due_ns : end->next_ns;
-            if (due > now && due < soonest)
-                soonest = due;
+            soonest = due < soonest ? due : soonest;
         }
     }
-    return soonest;
+    return soonest < now ? now : soonest; /* it may have come due since the last look */
 }
 
 static void send_due(uint64_t now) {
