@@ -20,21 +20,21 @@ def whole(request, peer):
 
 def ask(endpoint, method="GET", body=None, size=None):
     """(what came back, how it ended), by a client that knows of HTTP only how an answer's length is told."""
-    with contextlib.closing(socket.create_connection(("127.0.0.1", endpoint.port), 20)) as sock:
-        head = f"{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body or b'')}\r\n\r\n"
-        got = b""
-        try:
+    head = f"{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body or b'')}\r\n\r\n"
+    got = b""
+    try:  # a reset may be seen by any of the calls
+        with contextlib.closing(socket.create_connection(("127.0.0.1", endpoint.port), 20)) as sock:
             sock.sendall(head.encode() + (body or b""))
             while piece := sock.recv(65536):
                 got += piece
                 length = re.search(rb"\r\nContent-Length: (\d+)(?=\r\n).*?\r\n\r\n", got, re.S)
                 if len(got) == size or (length and len(got) == length.end() + int(length[1])):
                     return got, "whole"
-        except ConnectionResetError:
-            return got, "reset"
-        except TimeoutError:
-            return got, "silence"
-        return got, "end"
+    except (ConnectionResetError, BrokenPipeError):
+        return got, "reset"
+    except TimeoutError:
+        return got, "silence"
+    return got, "end"
 
 
 # ---- the fault proxy itself ----
