@@ -34,14 +34,14 @@ static void write_health(struct json_writer *w, struct up_endpoint *e) {
     json_object_end(w);
 }
 
-/* `panic`: what the breakers say is ignored. */
-static void write_endpoint(struct json_writer *w, const struct up_member *m, bool panic) {
+/* `avoided`: the states that keep one out at the moment. */
+static void write_endpoint(struct json_writer *w, const struct up_member *m, uint32_t avoided) {
     struct up_endpoint *e = m->endpoint;
-    uint32_t state = up_state(e), out = state & (panic ? UP_AVOIDED & ~(uint32_t)UP_EJECTED : UP_AVOIDED);
+    uint32_t state = up_state(e);
     json_object_begin(w);
     adm_member(w, "url", b_slice_cstr(e->text));
     adm_number(w, "weight", (uint64_t)m->weight);
-    adm_flag(w, "in_use", !out);
+    adm_flag(w, "in_use", !(state & avoided));
     adm_flag(w, "slow_start", state & UP_WARMING);
     adm_number(w, "in_flight", up_load(e));
     adm_seconds(w, "latency_seconds", (rt_time)up_latency(e, rt_clock()));
@@ -77,12 +77,12 @@ static void write_upstream(struct up_cluster *c, void *arg) {
     pthread_mutex_lock(&c->lock);
     write_discovery(w, c);
     const struct up_set *s = up_cluster_set(c);
-    bool panic = atomic_load(&((struct up_set *)(uintptr_t)s)->avoid) != UP_AVOIDED;
-    adm_flag(w, "panic", panic);
+    uint32_t avoided = up_set_avoids(s);
+    adm_flag(w, "panic", avoided != UP_AVOIDED);
     json_key(w, B_LIT("endpoints"));
     json_array_begin(w);
     for (uint32_t i = 0; i < s->count; i++)
-        write_endpoint(w, &s->members[i], panic);
+        write_endpoint(w, &s->members[i], avoided);
     json_array_end(w);
     pthread_mutex_unlock(&c->lock);
     json_object_end(w);

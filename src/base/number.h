@@ -11,6 +11,12 @@ bool b_parse_hex(struct b_slice s, uint64_t *out);
 /* Value of one hexadecimal digit, or -1. */
 int b_hex_digit(char c);
 
+/* Two bytes in network order. */
+static inline unsigned b_u16(const void *p) {
+    const unsigned char *byte = p;
+    return (unsigned)byte[0] << 8 | byte[1];
+}
+
 #define B_U64_TEXT 20 /* the most digits of a 64-bit number */
 /* Writes v in decimal at buf (room for B_U64_TEXT) and gives the number of characters. No NUL. */
 size_t b_format_u64(char *buf, uint64_t v);

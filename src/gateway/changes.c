@@ -67,8 +67,12 @@ static void upstreams_changed(struct json_writer *w, const struct cfg_root *old,
 struct listing {
     struct json_writer *w; /* NULL: lines for people */
     struct b_text *out;
-    unsigned count, left_off;
+    unsigned count; /* of all; the first SHOWN_MAX are shown */
 };
+
+static unsigned left_off(const struct listing *l) {
+    return l->count > SHOWN_MAX ? l->count - SHOWN_MAX : 0;
+}
 
 static void write_side(struct json_writer *w, struct b_slice key, struct b_slice value) {
     json_key(w, key);
@@ -80,10 +84,8 @@ static void write_side(struct json_writer *w, struct b_slice key, struct b_slice
 
 static bool list_json(void *arg, const struct cfg_difference *d) {
     struct listing *l = arg;
-    if (l->count++ >= SHOWN_MAX) {
-        l->left_off++;
+    if (l->count++ >= SHOWN_MAX)
         return true;
-    }
     json_object_begin(l->w);
     json_key(l->w, B_LIT("option"));
     json_string(l->w, d->option);
@@ -97,10 +99,8 @@ static bool list_json(void *arg, const struct cfg_difference *d) {
 
 static bool list_line(void *arg, const struct cfg_difference *d) {
     struct listing *l = arg;
-    if (l->count++ >= SHOWN_MAX) {
-        l->left_off++;
+    if (l->count++ >= SHOWN_MAX)
         return true;
-    }
     b_text_printf(l->out, "  %c %.*s", d->added ? '+' : d->removed ? '-' : '~', B_FMT(d->option));
     if (d->from.ptr && d->to.ptr)
         b_text_printf(l->out, ": %.*s -> %.*s", B_FMT(d->from), B_FMT(d->to));
@@ -117,8 +117,8 @@ static void write_lines(struct b_text *out, const struct gw_snapshot *old, const
         out->failed = true;
     if (!l.count)
         b_text_lit(out, "  nothing differs\n");
-    if (l.left_off)
-        b_text_printf(out, "  and %u more\n", l.left_off);
+    if (left_off(&l))
+        b_text_printf(out, "  and %u more\n", left_off(&l));
 }
 
 static void write_json(struct b_text *out, const struct gw_snapshot *old, const struct gw_snapshot *new) {
@@ -149,7 +149,7 @@ static void write_json(struct b_text *out, const struct gw_snapshot *old, const 
         out->failed = true;
     json_array_end(&w);
     json_key(&w, B_LIT("changes_left_off"));
-    json_u64(&w, l.left_off);
+    json_u64(&w, left_off(&l));
     json_object_end(&w);
     b_text_char(out, '\n');
 }

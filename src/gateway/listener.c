@@ -129,9 +129,8 @@ static void accept_all(struct gw_listener *l, struct rt_stream *stream) {
         while ((places = room(l)) == 0)
             if (wait_for_room() != 0)
                 return;
-        rt_accept_ahead(stream,
-                        places >
-                            NET_LISTEN_BACKLOG); /* all that may stand in the backlog may come in at once */
+        /* whether all that may stand in the backlog may come in at once */
+        rt_accept_ahead(stream, places > NET_LISTEN_BACKLOG);
         int fd = rt_accept(stream, &from, RT_NEVER);
         if (fd == -ECANCELED || (fd < 0 && rt_cancelled()))
             return;

@@ -17,15 +17,8 @@ static bool parse_port(struct b_slice text, uint16_t *port) {
 static bool ipv4_ok(struct b_slice text) {
     unsigned count = 0;
     for (struct b_slice rest = text, part; b_slice_next(&rest, '.', &part); count++) {
-        unsigned v = 0;
-        if (part.len - 1 > 2 || (part.len > 1 && part.ptr[0] == '0'))
-            return false;
-        for (size_t i = 0; i < part.len; i++) {
-            if (!b_is_digit(part.ptr[i]))
-                return false;
-            v = v * 10 + (unsigned)(part.ptr[i] - '0');
-        }
-        if (v > 255)
+        uint64_t v;
+        if (part.len > 3 || (part.len > 1 && part.ptr[0] == '0') || !b_parse_u64(part, &v) || v > 255)
             return false;
     }
     return count == 4 && text.ptr[text.len - 1] != '.';

@@ -185,8 +185,10 @@ static bool value_ok(struct b_slice value) {
                               http_scan_value(value.ptr, value.ptr + value.len) == value.ptr + value.len);
 }
 
-static int append(struct b_arena *arena, struct http_fields *fs, enum http_field_id id, struct b_slice name,
-                  struct b_slice value) {
+/* `flags` beside those of the table. */
+static inline __attribute__((always_inline)) int append(struct b_arena *arena, struct http_fields *fs,
+                                                        enum http_field_id id, struct b_slice name,
+                                                        struct b_slice value, unsigned flags) {
     if (fs->count == fs->cap && grow(arena, fs) < 0)
         return -ENOMEM;
     fs->absent &= ~HTTP_ID_BIT(id);
@@ -196,7 +198,7 @@ static int append(struct b_arena *arena, struct http_fields *fs, enum http_field
         .value_len = (uint32_t)value.len,
         .name_len = (uint16_t)name.len,
         .id = (uint8_t)id,
-        .flags = infos[id].flags,
+        .flags = (uint8_t)(infos[id].flags | flags),
     };
     return 0;
 }
@@ -206,7 +208,7 @@ int http_fields_add(struct b_arena *arena, struct http_fields *fs, struct b_slic
     value = b_slice_trim(value);
     if (!name_ok(name) || !value_ok(value))
         return -EINVAL;
-    return append(arena, fs, http_field_id(name), name, value);
+    return append(arena, fs, http_field_id(name), name, value, 0);
 }
 
 static struct b_slice name_of_id(enum http_field_id id) {
@@ -220,7 +222,7 @@ int http_fields_add_id(struct b_arena *arena, struct http_fields *fs, enum http_
     value = b_slice_trim(value);
     if (!name.len || !value_ok(value))
         return -EINVAL;
-    return append(arena, fs, id, name, value);
+    return append(arena, fs, id, name, value, 0);
 }
 
 _Static_assert(NAME_LEN_MAX + 4 <= HTTP_LINE_ROOM, "a line's name, colon, space and end");
@@ -235,21 +237,12 @@ int http_lines_begin(struct http_lines *l, struct b_arena *arena, struct http_fi
 
 /* A line that has been written behind the others. */
 int http_lines_took(struct http_lines *l, enum http_field_id id, size_t name_len, size_t value_len) {
-    struct http_fields *fs = l->to;
     char *at = l->text.ptr + l->text.len;
-    if (fs->count == fs->cap && grow(l->arena, fs) < 0)
-        return -ENOMEM;
-    fs->absent &= ~HTTP_ID_BIT(id);
-    fs->at[fs->count++] = (struct http_field){
-        .name = at,
-        .value = at + name_len + 2,
-        .value_len = (uint32_t)value_len,
-        .name_len = (uint16_t)name_len,
-        .id = (uint8_t)id,
-        .flags = infos[id].flags | HTTP_F_LINE,
-    };
-    l->text.len += name_len + value_len + 4;
-    return 0;
+    int rc = append(l->arena, l->to, id, b_slice(at, name_len), b_slice(at + name_len + 2, value_len),
+                    HTTP_F_LINE);
+    if (rc == 0)
+        l->text.len += name_len + value_len + 4;
+    return rc;
 }
 
 int http_lines_add(struct http_lines *l, enum http_field_id id, struct b_slice value) {
@@ -277,7 +270,7 @@ int http_fields_set(struct b_arena *arena, struct http_fields *fs, struct b_slic
     /* the room of the one that goes is the room for the one that comes */
     enum http_field_id id = (enum http_field_id)old->id;
     http_fields_remove_name(fs, name);
-    return append(arena, fs, id, name, value);
+    return append(arena, fs, id, name, value, 0);
 }
 
 int http_fields_set_id(struct b_arena *arena, struct http_fields *fs, enum http_field_id id,

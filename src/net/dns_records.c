@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
+#include "base/number.h"
 #include "net/dns_internal.h"
 #include "runtime/worker.h"
 
@@ -14,10 +15,6 @@
 struct reader {
     const unsigned char *at, *begin, *end;
 };
-
-static unsigned u16(const unsigned char *p) {
-    return (unsigned)p[0] << 8 | p[1];
-}
 
 /* Takes a name, which may be compressed; *text is for ares_free_string, unless `text` is NULL. */
 static bool take_name(struct reader *r, char **text) {
@@ -70,9 +67,9 @@ static int take_service(const struct reader *r, struct b_slice data, struct b_ar
     char *name;
     if (data.len < 7 || !take_name(&target, &name))
         return -EIO;
-    rec->priority = (uint16_t)u16(p);
-    rec->weight = (uint16_t)u16(p + 2);
-    rec->port = (uint16_t)u16(p + 4);
+    rec->priority = (uint16_t)b_u16(p);
+    rec->weight = (uint16_t)b_u16(p + 2);
+    rec->port = (uint16_t)b_u16(p + 4);
     rec->host = b_arena_copy(arena, b_slice_cstr(name));
     ares_free_string(name);
     return rec->host.ptr ? 0 : -ENOMEM;
@@ -84,8 +81,8 @@ static int take_record(struct reader *r, enum net_record_type type, struct b_are
     struct net_record rec = {0};
     if (!take_name(r, NULL) || r->end - r->at < 10)
         return -EIO;
-    unsigned is = u16(r->at), class = u16(r->at + 2), len = u16(r->at + 8);
-    uint32_t ttl = (uint32_t)u16(r->at + 4) << 16 | u16(r->at + 6);
+    unsigned is = b_u16(r->at), class = b_u16(r->at + 2), len = b_u16(r->at + 8);
+    uint32_t ttl = (uint32_t)b_u16(r->at + 4) << 16 | b_u16(r->at + 6);
     r->at += 10;
     if (len > r->end - r->at)
         return -EIO;
@@ -110,12 +107,12 @@ int net_dns_parse(struct b_slice answer, enum net_record_type type, struct b_are
     *out = (struct net_records){0};
     if (answer.len < HEADER || answer.len > 65535)
         return -EIO;
-    for (unsigned n = u16(p + 4); n--;) {
+    for (unsigned n = b_u16(p + 4); n--;) {
         if (!take_name(&r, NULL) || r.end - r.at < 4)
             return -EIO;
         r.at += 4;
     }
-    for (unsigned n = u16(p + 6); n-- && rc == 0;)
+    for (unsigned n = b_u16(p + 6); n-- && rc == 0;)
         rc = take_record(&r, type, arena, out, &cap);
     return rc;
 }

@@ -57,10 +57,6 @@ static ssize_t version_1(struct b_slice in, struct net_peer *client, const char 
 
 /* ---- version 2: binary ---- */
 
-static unsigned u16(const uint8_t *p) {
-    return (unsigned)p[0] << 8 | p[1];
-}
-
 /* Castagnoli's polynomial, reflected; a few hundred bytes a connection need no table. */
 static uint32_t crc32c(uint32_t crc, const uint8_t *p, size_t n) {
     while (n--) {
@@ -76,7 +72,7 @@ enum { TLV_CRC32C = 3, TLV_HEAD = 3 };
 /* The checksum is that of the whole header with its own four bytes as zeros (section 2.2.3). */
 static bool crc_is_right(const uint8_t *header, size_t len, const uint8_t *value) {
     static const uint8_t zeros[4];
-    uint32_t given = (uint32_t)u16(value) << 16 | u16(value + 2);
+    uint32_t given = (uint32_t)b_u16(value) << 16 | b_u16(value + 2);
     uint32_t crc = crc32c(~0u, header, (size_t)(value - header));
     crc = crc32c(crc, zeros, 4);
     return ~crc32c(crc, value + 4, len - (size_t)(value + 4 - header)) == given;
@@ -85,9 +81,9 @@ static bool crc_is_right(const uint8_t *header, size_t len, const uint8_t *value
 /* NULL, or what is wrong. */
 static const char *check_tlvs(const uint8_t *header, size_t len, size_t at) {
     while (at < len) {
-        if (len - at < TLV_HEAD || len - at - TLV_HEAD < u16(header + at + 1))
+        if (len - at < TLV_HEAD || len - at - TLV_HEAD < b_u16(header + at + 1))
             return "a TLV that ends behind the header";
-        size_t size = u16(header + at + 1);
+        size_t size = b_u16(header + at + 1);
         if (header[at] == TLV_CRC32C && (size != 4 || !crc_is_right(header, len, header + at + TLV_HEAD)))
             return "a checksum that is wrong";
         at += TLV_HEAD + size;
@@ -109,10 +105,10 @@ static int addresses_of(uint8_t family) {
 static void take_source(uint8_t family, const uint8_t *p, struct net_peer *client) {
     struct rt_sockaddr from;
     if (family == 0x11) {
-        net_ipv4(&from, p, (uint16_t)u16(p + 8));
+        net_ipv4(&from, p, (uint16_t)b_u16(p + 8));
         net_peer_from(client, &from);
     } else if (family == 0x21) {
-        net_ipv6(&from, p, (uint16_t)u16(p + 32));
+        net_ipv6(&from, p, (uint16_t)b_u16(p + 32));
         net_peer_from(client, &from);
     } else if (family == 0x31) {
         *client = (struct net_peer){.family = AF_UNIX};
@@ -123,7 +119,7 @@ static ssize_t version_2(struct b_slice in, struct net_peer *client, const char 
     const uint8_t *p = (const uint8_t *)in.ptr;
     if (in.len < V2_HEAD)
         return 0;
-    size_t len = V2_HEAD + u16(p + 14);
+    size_t len = V2_HEAD + b_u16(p + 14);
     unsigned command = p[12] & 0x0f;
     int addresses = addresses_of(p[13]);
     if (p[12] >> 4 != 2 || command > 1)

@@ -221,12 +221,7 @@ static void close_breaker(struct up_endpoint *e) {
 static bool may_claim(const struct up_endpoint *e, const struct up_pick *p, bool alone) {
     rt_time since = atomic_load_explicit(&((struct up_endpoint *)(uintptr_t)e)->breaker.trial_since,
                                          memory_order_relaxed);
-    if (!p->may_try && !alone && p->now - since < PATIENCE)
-        return false;
-    for (unsigned n = 0; n < p->tried_count; n++)
-        if (p->tried[n] == e)
-            return false;
-    return true;
+    return (p->may_try || alone || p->now - since >= PATIENCE) && !up_was_tried(p, e);
 }
 
 struct up_endpoint *up_breaker_claim(struct up_set *s, const struct up_pick *p, bool alone) {

@@ -52,7 +52,7 @@ static void collect_latency(struct tel_samples *out, const struct up_cluster *c)
 static void collect_panic(struct tel_samples *out, const struct up_cluster *c) {
     const struct up_set *s = up_cluster_set((struct up_cluster *)(uintptr_t)c);
     struct b_slice name = b_slice_cstr(c->name);
-    tel_sample(out, &name, atomic_load(&((struct up_set *)(uintptr_t)s)->avoid) == UP_AVOIDED ? 0 : 1);
+    tel_sample(out, &name, up_set_avoids(s) != UP_AVOIDED);
 }
 
 static void collect_found(struct tel_samples *out, const struct up_cluster *c) {

@@ -72,7 +72,7 @@ static bool warm_enough(struct up_endpoint *e, const struct up_pick *p) {
 }
 
 bool up_usable_state(const struct up_set *s, struct up_endpoint *e, uint32_t state, const struct up_pick *p) {
-    if (state & atomic_load_explicit(&((struct up_set *)(uintptr_t)s)->avoid, memory_order_relaxed))
+    if (state & up_set_avoids(s))
         return false;
     return !(state & UP_WARMING) || warm_enough(e, p);
 }

@@ -64,16 +64,23 @@ void up_set_mark(struct up_set *s);
 /* Whether one whose state is not 0 may be picked: what keeps it back is ignored in panic, and an endpoint in slow start gets
  * a growing part of its share. */
 bool up_usable_state(const struct up_set *s, struct up_endpoint *e, uint32_t state, const struct up_pick *p);
+/* What keeps members of this set back at the moment: UP_AVOIDED, or less in panic. */
+static inline uint32_t up_set_avoids(const struct up_set *s) {
+    return atomic_load_explicit(&((struct up_set *)(uintptr_t)s)->avoid, memory_order_relaxed);
+}
+static inline bool up_was_tried(const struct up_pick *p, const struct up_endpoint *e) {
+    for (unsigned n = 0; n < p->tried_count; n++)
+        if (p->tried[n] == e)
+            return true;
+    return false;
+}
 /* Whether the member may be picked for a request that has not tried it yet. */
 static inline bool up_usable(const struct up_set *s, uint32_t i, const struct up_pick *p) {
     struct up_endpoint *e = s->members[i].endpoint;
     uint32_t state = up_state(e);
     if (state && !up_usable_state(s, e, state, p))
         return false;
-    for (unsigned n = 0; n < p->tried_count; n++)
-        if (p->tried[n] == e)
-            return false;
-    return true;
+    return !up_was_tried(p, e);
 }
 /* The first usable member at or after `from`, all around; UP_NONE when there is none. */
 uint32_t up_set_next(const struct up_set *s, uint32_t from, const struct up_pick *p);
