@@ -82,14 +82,10 @@ static int attempt(struct up_exchange *x, struct rt_call *call, struct http_requ
     x->interim = 0;
     x->request_read = x->request_whole = x->deaf = false;
     int rc = begin(x, call, req, client, fresh, &deadline, sent);
-    struct up_conn *c = x->conn;
-    uint64_t before = c ? c->stream.bytes_in : 0;
     if (rc == 0)
         rc = x->upstream->conf.retry.hedge.after ? up_hedged_head(x, call, req, client, pick, deadline)
                                                  : up_read_head(x, call, req, client, deadline);
     x->took = rt_now() - x->took;
-    if (rc && c && x->conn == c && c->stream.bytes_in != before)
-        c->reused = false; /* a byte came back: this was not the keep-alive race */
     return rc;
 }
 
@@ -175,8 +171,9 @@ static int admit(struct up_exchange *x, const struct rt_call *call) {
     return x->admitted ? 0 : wait_for_permit(x, call);
 }
 
-enum up_outcome up_outcome_of(int rc) {
+enum up_outcome up_outcome_of(const struct up_exchange *x, int rc) {
     switch (-rc) {
+    case 0: return x->res.status >= 500 ? UP_STATUS_5XX : UP_OK;
     case HTTP_E_UPSTREAM_CONNECT_FAILED:
     case HTTP_E_UPSTREAM_CONNECT_TIMEOUT:
     case HTTP_E_ADDRESS_DENIED:
@@ -244,7 +241,7 @@ __attribute__((noinline)) int up_start(struct up_exchange *x, struct rt_call *ca
             return no_endpoint(x);
         x->trial = pick.trial;
         rc = attempt(x, call, req, client, fresh, &pick, &sent);
-        x->outcome = (uint8_t)(rc ? up_outcome_of(rc) : x->res.status >= 500 ? UP_STATUS_5XX : UP_OK);
+        x->outcome = (uint8_t)up_outcome_of(x, rc);
         if (rc == 0 && x->trial) { /* the body may take its time */
             up_breaker_note(x->endpoint, x->outcome, true);
             x->trial = false;

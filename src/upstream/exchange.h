@@ -9,8 +9,8 @@ int up_fail(struct up_exchange *x, enum http_error error, const char *why);
 /* What an error of the socket means, in the middle of the phase x->phase. */
 int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc);
 
-/* What a failed attempt says of its endpoint. */
-enum up_outcome up_outcome_of(int rc);
+/* What an attempt says of its endpoint: rc is 0 for the response in x->res, else -(enum http_error). */
+enum up_outcome up_outcome_of(const struct up_exchange *x, int rc);
 /* Takes a connection to x->endpoint and sends the request; the deadline moves on as in up_pool_get and up_send_request. 0 or
  * -(enum http_error). */
 int up_begin_attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,

@@ -18,7 +18,6 @@ struct hedge {
     const struct up_client *client;
     struct rt_scope scope; /* of the second attempt's fiber */
     rt_time deadline, from;
-    uint64_t bytes_in;       /* of its connection, before it */
     struct rt_fiber *waiter; /* woken when it is over */
     bool over;
     int rc; /* once it is over: 0, its answer has begun; or -(enum http_error) */
@@ -31,7 +30,6 @@ static void run(void *arg) {
     struct up_exchange *x = &h->second;
     int rc = up_begin_attempt(x, h->call, h->req, h->client, &h->deadline);
     if (rc == 0) {
-        h->bytes_in = x->conn->stream.bytes_in;
         rc = rt_wait_readable(&x->conn->stream, h->deadline);
         rc = rc ? up_socket_error(x, h->call, rc) : 0;
     }
@@ -58,7 +56,7 @@ static struct hedge *begin(struct up_exchange *x, struct rt_call *call, struct h
     struct up_endpoint *e = up_set_pick(up_cluster_set(c), pick);
     if (!e)
         return NULL;
-    struct hedge *h = b_arena_zalloc(&call->arena, sizeof *h);
+    struct hedge *h = b_arena_alloc(&call->arena, sizeof *h);
     if (!h || e == x->endpoint || !up_budget_hedge(c, &conf->budget, conf->hedge.percent)) {
         put_back(e, pick->trial);
         return NULL;
@@ -94,7 +92,7 @@ static void drop(struct up_exchange *x, enum up_outcome outcome, rt_time took) {
         up_pool_close(x->conn); /* an answer is still to come on it */
     up_endpoint_note(e, outcome, took, x->trial);
     if (outcome == UP_GONE)
-        up_latency_observe(e, took, rt_clock()); /* it would have taken that long at least */
+        up_latency_at_least(e, took, rt_now());
     up_endpoint_put(e, 1);
     x->conn = NULL;
     x->endpoint = NULL;
@@ -104,7 +102,7 @@ static void drop(struct up_exchange *x, enum up_outcome outcome, rt_time took) {
 /* Cancels the second attempt. */
 static void call_off(struct hedge *h) {
     rt_scope_leave(&h->scope);
-    drop(&h->second, UP_GONE, 0);
+    drop(&h->second, UP_GONE, rt_now() - h->from);
 }
 
 /* x goes on with the second attempt. */
@@ -122,11 +120,8 @@ static void take_over(struct up_exchange *x, struct hedge *h) {
     x->done = false;
 }
 
-static int read_head(struct up_exchange *x, const struct hedge *h, rt_time deadline, uint64_t before) {
-    int rc = up_read_head(x, h->call, h->req, h->client, deadline);
-    if (rc && x->conn->stream.bytes_in != before)
-        x->conn->reused = false;
-    return rc;
+static int read_head(struct up_exchange *x, const struct hedge *h, rt_time deadline) {
+    return up_read_head(x, h->call, h->req, h->client, deadline);
 }
 
 /* Whether that is no answer to stay with while there is another to be had. */
@@ -134,8 +129,8 @@ static bool is_poor(const struct up_exchange *x, int rc) {
     return !x->interim_passed && up_retry_asked(x, rc);
 }
 
-static enum up_outcome outcome_of(struct up_exchange *x, int rc) {
-    return rc == 0 ? UP_STATUS_5XX : up_is_stale(x, rc) ? UP_GONE : up_outcome_of(rc);
+static enum up_outcome outcome_of(const struct up_exchange *x, int rc) {
+    return up_is_stale(x, rc) ? UP_GONE : up_outcome_of(x, rc);
 }
 
 /* The second has begun to answer first. */
@@ -145,9 +140,8 @@ static int second_answers(struct up_exchange *x, struct hedge *h, rt_time deadli
                                 .trial = x->trial,
                                 .took = x->took,
                                 .request_whole = x->request_whole};
-    uint64_t before = first.conn->stream.bytes_in;
     take_over(x, h);
-    int rc = read_head(x, h, h->deadline, h->bytes_in);
+    int rc = read_head(x, h, h->deadline);
     if (!is_poor(x, rc)) {
         drop(&first, UP_GONE, rt_now() - first.took);
         tel_add(x->upstream->cluster->metrics.hedges_won, rt_index(), 1);
@@ -157,7 +151,7 @@ static int second_answers(struct up_exchange *x, struct hedge *h, rt_time deadli
     h->second = first;
     h->from = first.took;
     take_over(x, h);
-    return read_head(x, h, deadline, before);
+    return read_head(x, h, deadline);
 }
 
 /* The first has answered, or its time is over. When that is poor it is the second's turn, whatever becomes of it. */
@@ -173,11 +167,10 @@ static int first_answers(struct up_exchange *x, struct hedge *h, int rc) {
     take_over(x, h);
     if (h->rc == 0)
         tel_add(x->upstream->cluster->metrics.hedges_won, rt_index(), 1);
-    return h->rc ? h->rc : read_head(x, h, h->deadline, h->bytes_in);
+    return h->rc ? h->rc : read_head(x, h, h->deadline);
 }
 
 static int race(struct up_exchange *x, struct hedge *h, rt_time deadline) {
-    uint64_t before = x->conn->stream.bytes_in;
     int rc = 0;
     h->waiter = rt_fiber_self();
     while (!h->over && (rc = rt_wait_readable(&x->conn->stream, deadline)) == -EINTR)
@@ -187,9 +180,9 @@ static int race(struct up_exchange *x, struct hedge *h, rt_time deadline) {
         return second_answers(x, h, deadline);
     if (h->over) {
         drop(&h->second, outcome_of(&h->second, h->rc), rt_now() - h->from);
-        return read_head(x, h, deadline, before);
+        return read_head(x, h, deadline);
     }
-    rc = rc ? up_socket_error(x, h->call, rc) : read_head(x, h, deadline, before);
+    rc = rc ? up_socket_error(x, h->call, rc) : read_head(x, h, deadline);
     return first_answers(x, h, rc);
 }
 

@@ -51,6 +51,11 @@ void up_latency_punish(struct up_endpoint *e, rt_time took, rt_time now) {
     up_latency_observe(e, sample < PENALTY_MAX ? sample : PENALTY_MAX, now);
 }
 
+void up_latency_at_least(struct up_endpoint *e, rt_time took, rt_time now) {
+    if (took > 0 && (uint64_t)took > average(e, now))
+        up_latency_observe(e, took, now);
+}
+
 uint64_t up_cost(const struct up_endpoint *e, rt_time now) {
     uint32_t load = up_load(e);
     uint64_t latency = average(e, now);

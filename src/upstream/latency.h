@@ -11,6 +11,9 @@
 void up_latency_observe(struct up_endpoint *e, rt_time took, rt_time now);
 /* The same for a failure, which must not look fast. */
 void up_latency_punish(struct up_endpoint *e, rt_time took, rt_time now);
+/* The same for an attempt that was called off: it would have taken that long at least, which tells something only when it is
+ * longer than what is known. */
+void up_latency_at_least(struct up_endpoint *e, rt_time took, rt_time now);
 /* The average as it is now, ns; 0: nothing is known. */
 uint64_t up_latency(const struct up_endpoint *e, rt_time now);
 /* What one more request would cost there: the latency, or the time since it last answered while it had something to, times

@@ -13,7 +13,7 @@ struct up_conn {
     struct up_endpoint *endpoint;
     rt_time born;
     uint32_t uses;
-    bool reused; /* it carried an earlier request */
+    bool reused; /* it carried an earlier request, and no byte has come back for this one */
     int moving;  /* the handle, on its way to another worker */
     char *in;    /* received bytes that had to be kept across a wait; NULL mostly */
     uint32_t in_len;

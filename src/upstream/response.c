@@ -62,6 +62,7 @@ static int receive(struct up_exchange *x, const struct rt_call *call, size_t max
     if (n == 0)
         return up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL);
     c->in_len = 0;
+    c->reused = false; /* an end after this is not the keep-alive race (U01) */
     return 0;
 }
 

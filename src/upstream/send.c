@@ -92,6 +92,7 @@ static bool answered(struct up_exchange *x, const struct http_request *req) {
         return n != -EAGAIN;
     struct b_slice in = b_slice(c->in, c->in_len + (size_t)n);
     c->in_len = (uint32_t)in.len;
+    c->reused = false; /* as in response.c */
     return up_final_begun(x, req, in);
 }
 

@@ -71,12 +71,14 @@ def test_the_first_answers_after_all(lab):
     weir, (a, b) = pair(lab, a_side, b_side)
     got = background(weir.get)
     wait_until(lambda: asked(a) == asked(b) == 1, "both have the request")
+    threading.Event().wait(0.2)
     a_side.go.set()
     assert got().body == b"a"
     b_side.go.set()
     wait_until(lambda: b.open == 0, "the second attempt is called off")
     assert (hedges(weir), hedges(weir, won=True)) == (1, 0)
     weir.wait_metric(0, "weir_endpoint_in_flight")
+    assert weir.metric("weir_endpoint_latency_seconds", endpoint=b.url) > 0.1, "it was slow, too, as far as is known"
 
 
 def test_quick_answers_are_not_hedged(lab):
@@ -124,6 +126,19 @@ def test_a_poor_answer_of_the_second_waits_for_the_first(lab):
     assert got().body == b"slow"
     assert (hedges(weir), hedges(weir, won=True)) == (1, 0)
     assert weir.metric("weir_endpoint_failures_total", endpoint=b.url, reason="5xx") == 1
+
+
+def test_a_429_of_the_first_is_no_failure_of_its_endpoint(lab):
+    """It is tried again where `on` names it, as without a hedge, and the breaker takes it for an answer."""
+    a_side, b_side = Held(429), Held(name=b"b")
+    weir, (a, b) = pair(lab, a_side, b_side, on=[429])
+    got = background(weir.get)
+    wait_until(lambda: asked(a) == asked(b) == 1, "both have the request")
+    a_side.go.set()
+    threading.Event().wait(0.1)
+    b_side.go.set()
+    assert got().body == b"b"
+    assert weir.metric("weir_endpoint_failures_total") == 0
 
 
 @pytest.mark.parametrize("end", ["reset", "close", None])
