@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import random
-import re
 import socket
 import subprocess
 import threading
@@ -68,16 +67,6 @@ class FaultProxy:
 
     def stats(self):
         return json.loads(self("stats"))
-
-
-def metric(port, name, **labels):
-    """The sum over its series with these labels."""
-    total = 0.0
-    for line in subjects.get(port, "/metrics")[1].decode().splitlines():
-        found = re.match(rf"{name}(?:\{{(.*)\}})? (\S+)$", line)
-        if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
-            total += float(found[2])
-    return total
 
 
 class Faults:
@@ -169,8 +158,8 @@ class Faults:
         return {"rows": rows + [self.inside(name, fault, scenario) for fault in INSIDE]}
 
     def seen(self, place):
-        return {"retries": metric(place.admin_port, "weir_upstream_retries_total"),
-                "ejections": metric(place.admin_port, "weir_breaker_ejections_total")}
+        return {"retries": subjects.metric(place.admin_port, "weir_upstream_retries_total"),
+                "ejections": subjects.metric(place.admin_port, "weir_breaker_ejections_total")}
 
     def inside(self, name, fault, scenario):
         """A fault in the middle of a body: every answer that it cuts is seen to be cut, and there are few of them."""

@@ -1,4 +1,5 @@
 /* The structural index of JSON on documents like those of services, each scanner. GB/s of text; nothing is allocated. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,10 +9,13 @@
 static char *text;
 static size_t len;
 
-static void put(const char *s) {
-    size_t n = strlen(s);
-    memcpy(text + len, s, n);
-    len += n;
+#define ROOM (2u << 20)
+
+__attribute__((format(printf, 1, 2))) static void put(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    len += (size_t)vsnprintf(text + len, ROOM - len, format, arguments);
+    va_end(arguments);
 }
 
 static unsigned next(void) {
@@ -23,11 +27,8 @@ static unsigned next(void) {
 /* Posts with long texts, some beyond ASCII, ids, nested users; pretty or not. */
 static void twitter_like(size_t size) {
     put("{\"statuses\":[");
-    for (unsigned i = 0; len < size; i++) {
-        char one[900];
-        snprintf(
-            one, sizeof one,
-            "%s\n  {\"created_at\": \"Sun Aug 31 00:29:%02u +0000 2014\", \"id\": 50587492471%07u, \"id_str\": \"50587492471%07u\",\n"
+    for (unsigned i = 0; len < size; i++)
+        put("%s\n  {\"created_at\": \"Sun Aug 31 00:29:%02u +0000 2014\", \"id\": 50587492471%07u, \"id_str\": \"50587492471%07u\",\n"
             "   \"text\": \"@user%u %s \\u2014 \\\"%s\\\" http:\\/\\/t.co\\/%x\", \"truncated\": false,\n"
             "   \"user\": {\"id\": %u, \"name\": \"%s\", \"followers_count\": %u, \"verified\": %s, \"url\": null},\n"
             "   \"entities\": {\"hashtags\": [], \"urls\": [{\"indices\": [%u, %u]}]}, \"retweet_count\": %u}",
@@ -37,42 +38,30 @@ static void twitter_like(size_t size) {
                 : "\xe5\x90\x8d\xe5\x89\x8d\xe3\x81\xaf\xe3\x81\xbe\xe3\x81\xa0\xe3\x81\xaa\xe3\x81\x84\xe3\x80\x82",
             "so it goes", next(), next(), next() % 2 ? "Ana" : "\xe6\xa2\x85", next() % 5000,
             next() % 2 ? "true" : "false", next() % 90, next() % 140, next() % 100);
-        put(one);
-    }
     put("]}");
 }
 
 /* Products: many short members and numbers, without white space. */
 static void catalogue_like(size_t size) {
     put("[");
-    for (unsigned i = 0; len < size; i++) {
-        char one[500];
-        snprintf(
-            one, sizeof one,
-            "%s{\"sku\":\"A-%05u\",\"name\":\"Shelf %u\",\"price\":%u.%02u,\"currency\":\"EUR\",\"stock\":%u,\"tags\":[\"wood\","
+    for (unsigned i = 0; len < size; i++)
+        put("%s{\"sku\":\"A-%05u\",\"name\":\"Shelf %u\",\"price\":%u.%02u,\"currency\":\"EUR\",\"stock\":%u,\"tags\":[\"wood\","
             "\"oak\"],\"dim\":{\"w\":%u,\"h\":%u,\"d\":%u},\"active\":true}",
             i ? "," : "", next() % 99999, i, next() % 900, next() % 100, next() % 500, next() % 200,
             next() % 200, next() % 200);
-        put(one);
-    }
     put("]");
 }
 
 /* Trips: times, codes, prices; nested segments. */
 static void search_like(size_t size) {
     put("{\"currency\":\"EUR\",\"trips\":[");
-    for (unsigned i = 0; len < size; i++) {
-        char one[700];
-        snprintf(
-            one, sizeof one,
-            "%s{\"id\":\"t%06u\",\"from\":\"DE%05u\",\"to\":\"FR%05u\",\"departure\":\"2026-11-%02uT%02u:%02u:00+01:00\","
+    for (unsigned i = 0; len < size; i++)
+        put("%s{\"id\":\"t%06u\",\"from\":\"DE%05u\",\"to\":\"FR%05u\",\"departure\":\"2026-11-%02uT%02u:%02u:00+01:00\","
             "\"arrival\":\"2026-11-%02uT%02u:%02u:00+01:00\",\"segments\":[{\"train\":\"ICE %u\",\"platform\":\"%u\",\"seats\":%u}],"
             "\"fares\":[{\"class\":1,\"amount\":%u.90},{\"class\":2,\"amount\":%u.90}],\"refundable\":%s}",
             i ? "," : "", i, next() % 99999, next() % 99999, next() % 30 + 1, next() % 24, next() % 60,
             next() % 30 + 1, next() % 24, next() % 60, next() % 999, next() % 20, next() % 300, next() % 200,
             next() % 100, next() % 2 ? "true" : "false");
-        put(one);
-    }
     put("]}");
 }
 
@@ -109,7 +98,7 @@ static void measure(const char *name, void (*make)(size_t), size_t size) {
 }
 
 int main(void) {
-    text = malloc(2 << 20);
+    text = malloc(ROOM);
     if (!text)
         return 1;
     measure("like twitter", twitter_like, 500000);

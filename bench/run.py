@@ -11,7 +11,6 @@ import contextlib
 import glob
 import json
 import os
-import re
 import resource
 import select
 import shutil
@@ -157,9 +156,7 @@ class Window:
 
 
 def counted_by_weir(admin_port):
-    _, text = subjects.get(admin_port, "/metrics")
-    counts = re.findall(r"^http_server_request_duration_seconds_count(?:\{.*\})? ([0-9.e+]+)$", text.decode(), re.M)
-    return round(sum(map(float, counts)))
+    return round(subjects.metric(admin_port, "http_server_request_duration_seconds_count"))
 
 
 def check_metrics(admin_port, before, load):

@@ -3,6 +3,7 @@
 import http.client
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -75,6 +76,16 @@ def get(port, path, timeout=5.0):
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def metric(port, name, **labels):
+    """The sum over its series with these labels."""
+    total = 0.0
+    for line in get(port, "/metrics")[1].decode().splitlines():
+        found = re.match(rf"{name}(?:\{{(.*)\}})? (\S+)$", line)
+        if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
+            total += float(found[2])
+    return total
 
 
 def wait_for(process, port, path, size):

@@ -30,6 +30,7 @@ enum step {
 struct registration {
     struct gateway *gateway;
     struct cfg_register conf; /* a copy */
+    uint64_t generation;      /* of the config that was looked at last */
     struct b_arena arena;
     struct up_zk zk;
     enum step step;
@@ -189,8 +190,7 @@ static int write_node(struct registration *r, const struct cfg_root *root) {
 }
 
 /* Whether the config in force asks for this registration still. */
-static bool is_current(const struct registration *r) {
-    struct gw_snapshot *s = gw_pin(r->gateway);
+static bool asks_for(const struct registration *r, const struct gw_snapshot *s) {
     struct registration *now = b_zalloc(B_TAG_GATEWAY, sizeof *now);
     bool same = now && s->root->registration.head.node &&
                 cfg_equal(&cfg_register_table, &s->root->registration, &r->conf);
@@ -202,6 +202,13 @@ static bool is_current(const struct registration *r) {
         same = true; /* memory is short: looked at again */
     }
     b_free(now);
+    return same;
+}
+
+static bool is_current(struct registration *r) {
+    struct gw_snapshot *s = gw_pin(r->gateway);
+    bool same = s->generation == r->generation || asks_for(r, s);
+    r->generation = s->generation;
     gw_unpin(s);
     return same;
 }
@@ -282,6 +289,7 @@ static bool run(struct gateway *g) {
     const struct cfg_register *conf = &s->root->registration;
     bool wanted = conf->head.node != NULL;
     r->gateway = g;
+    r->generation = s->generation;
     b_arena_init(&r->arena, B_TAG_GATEWAY, NULL, NULL, 0, 1 << 20);
     int rc = wanted ? cfg_copy(&cfg_register_table, conf, &r->conf, &r->arena) : -ENOENT;
     rc = rc ? rc : write_node(r, s->root);

@@ -15,7 +15,7 @@ static char lead(struct json_value v) {
 }
 
 struct json_value json_root(const struct json_index *x) {
-    return x->count ? (struct json_value){x, 0} : missing;
+    return x->count ? (struct json_value){.index = x} : missing;
 }
 
 enum json_kind json_kind(struct json_value v) {
@@ -46,42 +46,26 @@ struct b_slice json_slice(struct json_value v) {
     return b_slice(v.index->text.ptr + t->at, end - t->at);
 }
 
-/* The value at this token, or missing if a closing bracket stands there; behind its key in an object. */
-static struct json_value at_token(struct json_value v, uint32_t n, bool object) {
-    char c = v.index->text.ptr[v.index->tokens[n].at];
-    return c == '}' || c == ']' ? missing : (struct json_value){v.index, n + object};
+/* The value at this token, behind its key in an object; missing if a closing bracket stands there. */
+static struct json_value at_token(const struct json_index *x, uint32_t n, bool member) {
+    char c = x->text.ptr[x->tokens[n].at];
+    return c == '}' || c == ']' ? missing : (struct json_value){x, n + member, member};
 }
 
 struct json_value json_first(struct json_value v) {
     enum json_kind kind = json_kind(v);
-    return kind == JSON_ARRAY || kind == JSON_OBJECT ? at_token(v, v.token + 1, kind == JSON_OBJECT)
+    return kind == JSON_ARRAY || kind == JSON_OBJECT ? at_token(v.index, v.token + 1, kind == JSON_OBJECT)
                                                      : missing;
-}
-
-/* Members of an object stand behind their keys, which end in a colon and not in a comma or bracket. */
-static bool is_member(struct json_value v) {
-    if (!v.token)
-        return false;
-    const struct json_token *before = token(v) - 1;
-    const char *text = v.index->text.ptr;
-    if (text[before->at] != '"')
-        return false;
-    for (uint32_t at = (before->link & ~JSON_ESCAPED) + 1; at < token(v)->at; at++)
-        if (text[at] == ':')
-            return true;
-    return false;
 }
 
 struct json_value json_next(struct json_value v) {
     if (!v.index || !v.token)
         return missing;
-    char c = lead(v);
-    uint32_t behind = (c == '{' || c == '[' ? token(v)->link : v.token) + 1;
-    return behind < v.index->count ? at_token(v, behind, is_member(v)) : missing;
+    return at_token(v.index, json_behind(v.index, v.token), v.member);
 }
 
 struct json_value json_key_of(struct json_value v) {
-    return v.index && is_member(v) ? (struct json_value){v.index, v.token - 1} : missing;
+    return v.member ? (struct json_value){.index = v.index, .token = v.token - 1} : missing;
 }
 
 struct json_value json_item(struct json_value v, size_t n) {
@@ -94,15 +78,10 @@ struct json_value json_item(struct json_value v, size_t n) {
 struct json_value json_member(struct json_value v, struct b_slice key) {
     if (json_kind(v) != JSON_OBJECT)
         return missing;
-    const struct json_index *x = v.index;
-    for (uint32_t n = v.token + 1, end = token(v)->link; n < end;) {
-        struct json_value name = {x, n}, value = {x, n + 1};
-        if (json_string_is(name, key))
-            return value;
-        char c = lead(value);
-        n = (c == '{' || c == '[' ? token(value)->link : n + 1) + 1;
-    }
-    return missing;
+    struct json_value member = json_first(v);
+    while (member.index && !json_string_is(json_key_of(member), key))
+        member = json_next(member);
+    return member;
 }
 
 /* --- strings --- */

@@ -19,6 +19,7 @@ enum json_kind {
 struct json_value {
     const struct json_index *index; /* NULL: missing */
     uint32_t token;
+    bool member; /* of an object, its key right before it */
 };
 
 /* The whole text; missing when it was no JSON. */

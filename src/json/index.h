@@ -33,6 +33,12 @@ struct json_index {
     enum b_tag tag;   /* of the memory of both */
 };
 
+/* The token behind a value, with all that is in it. */
+static inline uint32_t json_behind(const struct json_index *x, uint32_t value) {
+    char c = x->text.ptr[x->tokens[value].at];
+    return (c == '{' || c == '[' ? x->tokens[value].link : value) + 1;
+}
+
 /* What is wrong with a text. */
 struct json_fault {
     const char *why;     /* static */

@@ -13,7 +13,6 @@ struct seen {
     struct b_slice few[FEW];
     unsigned count;
     struct b_map many;
-    struct b_arena *arena; /* of decoded keys */
 };
 
 /* A key as text: as it stands there, or decoded. ptr NULL when memory is short. */
@@ -48,20 +47,15 @@ static int add(struct seen *s, struct b_slice key) {
     return put(&s->many, key);
 }
 
-static uint32_t behind(const struct json_index *x, uint32_t value) {
-    char c = x->text.ptr[x->tokens[value].at];
-    return (c == '{' || c == '[' ? x->tokens[value].link : value) + 1;
-}
-
 /* One object; those inside have their turn later. */
 static int check(const struct json_index *x, uint32_t object, struct b_hash_key key, struct b_arena *arena,
                  struct json_fault *fault) {
-    struct seen s = {.arena = arena};
+    struct seen s = {0};
     uint32_t end = x->tokens[object].link;
     int rc = 0;
     b_map_init(&s.many, x->tag, key);
-    for (uint32_t n = object + 1; n < end && rc == 0; n = behind(x, n + 1)) {
-        struct b_slice text = text_of((struct json_value){x, n}, arena);
+    for (uint32_t n = object + 1; n < end && rc == 0; n = json_behind(x, n + 1)) {
+        struct b_slice text = text_of((struct json_value){.index = x, .token = n}, arena);
         rc = text.ptr ? add(&s, text) : -ENOMEM;
         if (rc > 0) {
             json_locate(x, x->tokens[n].at, "a key that the object has already", fault);
