@@ -81,6 +81,8 @@ static void decide_close(struct exchange *ex) {
 static int write_head(struct exchange *ex, struct b_text *out, struct b_slice upgrade) {
     for (struct gw_head_hook *h = ex->hooks; h; h = h->next)
         h->fn(ex, h);
+    if (ex->partial)
+        http_fields_remove(&ex->res.fields, HTTP_FIELD_CACHE_CONTROL);
     choose_framing(ex);
     decide_close(ex);
     unsigned flags = ex->close ? H1_WRITE_CLOSE : ex->req.minor == 0 ? H1_WRITE_KEEP_ALIVE : 0;

@@ -65,6 +65,7 @@ struct exchange {
     uint8_t step; /* of the pipeline */
     bool close;   /* the connection ends with this exchange */
     bool counted; /* in gateway->requests */
+    bool partial; /* the answer is not whole: nobody is to keep it, so it goes out without Cache-Control */
     struct gw_tunnel
         *tunnel; /* both sides have switched to another protocol: what comes after this exchange */
     enum http_error refusal; /* why the request never got a route */

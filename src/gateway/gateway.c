@@ -19,6 +19,10 @@ struct gw_snapshot *gw_pin(struct gateway *g) {
     return s;
 }
 
+void gw_pin_more(struct gw_snapshot *s) {
+    b_counter_add(&s->pins[rt_index() * 8], 1);
+}
+
 void gw_unpin(struct gw_snapshot *s) {
     struct b_counter *c = &s->pins[rt_index() * 8];
     /* release: what was read of the snapshot was read before it may be freed */
@@ -323,7 +327,8 @@ void gw_drain(struct gateway *g, rt_time deadline) {
     for (;;) {
         int rc = rt_on_all_workers("close idle", close_idle, NULL);
         (void)rc; /* tried again below */
-        if (atomic_load(&g->connections) == 0 || rt_now() >= deadline)
+        bool idle = atomic_load(&g->connections) == 0 && atomic_load(&g->background) == 0;
+        if (idle || rt_now() >= deadline)
             return;
         if (rt_sleep_until(rt_earlier(deadline, rt_after(rt_now(), 20 * RT_MS))) != 0)
             return;

@@ -77,7 +77,8 @@ struct gateway {
     } registration;
     struct gw_route admin_route;
     _Atomic uint64_t connections;
-    _Atomic uint64_t requests; /* in flight, of the process; for max_in_flight */
+    _Atomic uint64_t requests;   /* in flight, of the process; for max_in_flight */
+    _Atomic unsigned background; /* async calls that wait or run: a drain waits for them */
     struct { /* overload.h; `pressure` is asked where `requests` is counted: the same line */
         _Atomic unsigned char pressure; /* enum gw_pressure, and GW_LOOK */
         _Atomic bool looking;
@@ -102,7 +103,7 @@ int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_err
 enum gw_format { GW_JSON, GW_TEXT };
 int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *changes, enum gw_format format);
 /* Stops taking new work: readyz turns 503 first, listeners close, idle connections close, requests in flight are
- * finished until the deadline. */
+ * and async calls are finished until the deadline. */
 void gw_drain(struct gateway *g, rt_time deadline);
 /* The last things done by fibers: stops the remaining listeners (admin). Requests that still run are cancelled when the
  * main fiber returns. */
@@ -112,6 +113,8 @@ void gw_stop(struct gateway *g);
 
 /* The snapshot in force, pinned for the calling worker until gw_unpin. */
 struct gw_snapshot *gw_pin(struct gateway *g);
+/* Once more, for a fiber of this worker that outlives the exchange which has it pinned. */
+void gw_pin_more(struct gw_snapshot *s);
 void gw_unpin(struct gw_snapshot *s);
 
 /* Builds a snapshot from sources without touching anything of the world but DNS-free checks: `weir check` and

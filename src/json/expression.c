@@ -548,3 +548,8 @@ struct json_node *json_each(struct json_compiler *c, unsigned slot, struct json_
 struct b_slice json_is_constant(const struct json_node *n) {
     return n->kind == JSON_N_CONSTANT ? n->text : b_slice(NULL, 0);
 }
+
+const struct json_node *json_sole_expression(const struct json_node *n) {
+    bool sole = n->kind == JSON_N_TEXT && n->first == n->last && n->first->kind != JSON_N_CONSTANT;
+    return sole ? n->first : NULL;
+}

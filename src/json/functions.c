@@ -8,23 +8,22 @@
 #include "base/number.h"
 #include "json/template_internal.h"
 
-typedef struct json_operand operand;
+static const struct json_operand null_operand = {.kind = JSON_OPERAND_NULL};
 
-static const operand null_operand = {.kind = JSON_OPERAND_NULL};
-
-static bool is_null(const operand *o) {
+static bool is_null(const struct json_operand *o) {
     return json_operand_kind(o) == JSON_NULL;
 }
 
 /* A text that was made, kept as long as the request. */
-static operand made(struct json_env *env, const struct json_node *n, struct b_slice text, bool number) {
+static struct json_operand made(struct json_env *env, const struct json_node *n, struct b_slice text,
+                                bool number) {
     text = b_arena_copy(env->arena, text);
     if (!text.ptr)
         return json_wrong_use(env, n, "memory is short");
     return number ? json_operand_raw(text) : json_operand_text(text);
 }
 
-static operand number_made(struct json_env *env, const struct json_node *n, double d) {
+static struct json_operand number_made(struct json_env *env, const struct json_node *n, double d) {
     char text[40];
     if (!isfinite(d))
         return json_wrong_use(env, n, "the number is too large");
@@ -36,12 +35,14 @@ static operand number_made(struct json_env *env, const struct json_node *n, doub
     return made(env, n, b_slice(text, (size_t)len), true);
 }
 
-static operand run_string(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_string(struct json_env *env, const struct json_node *n,
+                                      const struct json_operand *a, unsigned count) {
     (void)count;
     return is_null(a) ? null_operand : json_operand_text(json_text_of(env, n, a));
 }
 
-static operand run_number(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_number(struct json_env *env, const struct json_node *n,
+                                      const struct json_operand *a, unsigned count) {
     (void)count;
     enum json_kind kind = json_operand_kind(a);
     if (kind == JSON_NULL || kind == JSON_NUMBER)
@@ -54,10 +55,11 @@ static operand run_number(struct json_env *env, const struct json_node *n, const
     return json_operand_raw(s);
 }
 
-static operand run_bool(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_bool(struct json_env *env, const struct json_node *n,
+                                    const struct json_operand *a, unsigned count) {
     (void)count;
     enum json_kind kind = json_operand_kind(a);
-    operand yes = {.kind = JSON_OPERAND_BOOL, .truth = true}, no = {.kind = JSON_OPERAND_BOOL};
+    struct json_operand yes = {.kind = JSON_OPERAND_BOOL, .truth = true}, no = {.kind = JSON_OPERAND_BOOL};
     if (kind == JSON_NULL || kind == JSON_TRUE || kind == JSON_FALSE)
         return *a;
     if (kind == JSON_NUMBER)
@@ -70,11 +72,12 @@ static operand run_bool(struct json_env *env, const struct json_node *n, const o
     return json_wrong_use(env, n, "bool() of a text that is neither true nor false");
 }
 
-static bool is_list(const operand *a) {
+static bool is_list(const struct json_operand *a) {
     return a->kind == JSON_OPERAND_VALUE && json_kind(a->at) == JSON_ARRAY;
 }
 
-static operand run_length(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_length(struct json_env *env, const struct json_node *n,
+                                      const struct json_operand *a, unsigned count) {
     uint64_t length = 0;
     char text[B_U64_TEXT];
     (void)count;
@@ -92,10 +95,11 @@ static operand run_length(struct json_env *env, const struct json_node *n, const
     return made(env, n, b_slice(text, b_format_u64(text, length)), true);
 }
 
-static operand in_case(struct json_env *env, const struct json_node *n, const operand *a, bool upper) {
+static struct json_operand in_case(struct json_env *env, const struct json_node *n,
+                                   const struct json_operand *a, bool upper) {
     if (is_null(a))
         return null_operand;
-    operand text = made(env, n, json_text_of(env, n, a), false);
+    struct json_operand text = made(env, n, json_text_of(env, n, a), false);
     char *p = (char *)(uintptr_t)text.text.ptr;
     for (size_t i = 0; p && i < text.text.len; i++)
         if (upper ? p[i] >= 'a' && p[i] <= 'z' : p[i] >= 'A' && p[i] <= 'Z')
@@ -103,17 +107,20 @@ static operand in_case(struct json_env *env, const struct json_node *n, const op
     return text;
 }
 
-static operand run_lower(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_lower(struct json_env *env, const struct json_node *n,
+                                     const struct json_operand *a, unsigned count) {
     (void)count;
     return in_case(env, n, a, false);
 }
 
-static operand run_upper(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_upper(struct json_env *env, const struct json_node *n,
+                                     const struct json_operand *a, unsigned count) {
     (void)count;
     return in_case(env, n, a, true);
 }
 
-static operand run_join(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_join(struct json_env *env, const struct json_node *n,
+                                    const struct json_operand *a, unsigned count) {
     if (is_null(a))
         return null_operand;
     if (!is_list(a))
@@ -121,18 +128,19 @@ static operand run_join(struct json_env *env, const struct json_node *n, const o
     struct b_slice between = count > 1 ? json_text_of(env, n, &a[1]) : b_slice("", 0);
     struct b_text out = b_text_heap(B_TAG_REQUESTS, 1 << 20);
     for (struct json_value first = json_first(a->at), v = first; v.index && !env->why; v = json_next(v)) {
-        operand o = json_operand_value(v);
+        struct json_operand o = json_operand_value(v);
         if (v.token != first.token)
             b_text_slice_add(&out, between);
         b_text_slice_add(&out, json_text_of(env, n, &o));
     }
-    operand joined = out.failed ? json_wrong_use(env, n, "the joined text is too long")
-                                : made(env, n, b_text_slice(&out), false);
+    struct json_operand joined = out.failed ? json_wrong_use(env, n, "the joined text is too long")
+                                            : made(env, n, b_text_slice(&out), false);
     b_text_free(&out);
     return joined;
 }
 
-static operand run_first(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_first(struct json_env *env, const struct json_node *n,
+                                     const struct json_operand *a, unsigned count) {
     (void)count;
     if (is_null(a))
         return null_operand;
@@ -140,7 +148,8 @@ static operand run_first(struct json_env *env, const struct json_node *n, const 
                       : json_wrong_use(env, n, "first() is of an array");
 }
 
-static operand run_sum(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_sum(struct json_env *env, const struct json_node *n,
+                                   const struct json_operand *a, unsigned count) {
     double sum = 0;
     (void)count;
     if (is_null(a))
@@ -148,7 +157,7 @@ static operand run_sum(struct json_env *env, const struct json_node *n, const op
     if (!is_list(a))
         return json_wrong_use(env, n, "sum() is of an array");
     for (struct json_value v = json_first(a->at); v.index; v = json_next(v)) {
-        operand o = json_operand_value(v);
+        struct json_operand o = json_operand_value(v);
         if (is_null(&o))
             continue;
         if (json_operand_kind(&o) != JSON_NUMBER)
@@ -159,7 +168,8 @@ static operand run_sum(struct json_env *env, const struct json_node *n, const op
 }
 
 /* time(unix milliseconds, a format of strftime), in UTC. */
-static operand run_time(struct json_env *env, const struct json_node *n, const operand *a, unsigned count) {
+static struct json_operand run_time(struct json_env *env, const struct json_node *n,
+                                    const struct json_operand *a, unsigned count) {
     char text[128], format[64] = "%Y-%m-%dT%H:%M:%SZ";
     if (is_null(a))
         return null_operand;
@@ -183,14 +193,14 @@ static operand run_time(struct json_env *env, const struct json_node *n, const o
     return len ? made(env, n, b_slice(text, len), false) : json_wrong_use(env, n, "time() made no text");
 }
 
-static operand run_urlescape(struct json_env *env, const struct json_node *n, const operand *a,
-                             unsigned count) {
+static struct json_operand run_urlescape(struct json_env *env, const struct json_node *n,
+                                         const struct json_operand *a, unsigned count) {
     (void)count;
     if (is_null(a))
         return null_operand;
     struct b_text out = b_text_heap(B_TAG_REQUESTS, 1 << 20);
     b_text_query(&out, json_text_of(env, n, a));
-    operand o =
+    struct json_operand o =
         out.failed ? json_wrong_use(env, n, "the text is too long") : made(env, n, b_text_slice(&out), false);
     b_text_free(&out);
     return o;

@@ -105,8 +105,12 @@ struct json_node *json_if(struct json_compiler *c, struct json_node *condition, 
  * what comes after `limit` (may be NULL). */
 struct json_node *json_each(struct json_compiler *c, unsigned slot, struct json_node *in,
                             struct json_node *where, struct json_node *limit, struct json_node *body);
+/* Whether it is a number as JSON writes them. */
+bool json_is_number(struct b_slice s);
 /* Whether it is a constant: its JSON. ptr NULL: it is not. */
 struct b_slice json_is_constant(const struct json_node *n);
+/* The expression of a text that is nothing but one; NULL: it is something else. */
+const struct json_node *json_sole_expression(const struct json_node *n);
 
 /* ---- evaluating ---- */
 

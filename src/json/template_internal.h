@@ -54,8 +54,6 @@ bool json_truth(const struct json_operand *o);
 /* The JSON of a number; ptr NULL: it is none. */
 struct b_slice json_number_of(const struct json_operand *o);
 double json_double_of(struct b_slice number);
-/* Whether it is a number as JSON writes them. */
-bool json_is_number(struct b_slice s);
 
 /* functions.c */
 #define JSON_ARGUMENTS_MAX 3

@@ -77,7 +77,7 @@ int up_begin_attempt(struct up_exchange *x, struct rt_call *call, struct http_re
 static int attempt(struct up_exchange *x, struct rt_call *call, struct http_request *req,
                    const struct up_client *client, bool fresh, struct up_pick *pick, uint64_t *sent) {
     x->took = rt_now(); /* its begin, until it is over */
-    rt_time deadline = rt_earlier(call->deadline, rt_after(x->took, x->upstream->conf.timeout));
+    rt_time deadline = up_attempt_deadline(x, call, client);
     x->attempts++;
     x->interim = 0;
     x->request_read = x->request_whole = x->deaf = false;
@@ -154,7 +154,8 @@ static __attribute__((noinline)) int wait_for_permit(struct up_exchange *x, cons
     rt_time from = rt_clock();
     if (up_set_is_out(up_cluster_set(c))) /* those who have the permits wait for a dead upstream */
         return no_endpoint(x);
-    int rc = rt_sem_acquire_within(&c->permits, call->deadline, (uint32_t)x->upstream->conf.max_pending);
+    uint32_t most = x->client->no_queue ? 0 : (uint32_t)x->upstream->conf.max_pending;
+    int rc = rt_sem_acquire_within(&c->permits, call->deadline, most);
     x->admitted = rc == 0;
     if (rc == -EAGAIN) {
         tel_add(c->metrics.rejected, rt_index(), 1);

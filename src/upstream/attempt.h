@@ -18,6 +18,9 @@ struct up_client {
     bool takes_trailers;                /* of the response */
     struct b_slice upgrade;             /* the protocol that is asked for, without a body; empty: none */
     uint64_t hash;                      /* for consistent_hash: see up_pick */
+    bool
+        whole_time; /* an attempt may take all that is left of the deadline, whatever the upstream's timeout */
+    bool no_queue;  /* it does not wait for a permit of the bulkhead: others need it more */
     bool deadline_moves; /* while the body streams, so that it cannot be told to the endpoint */
     /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error). */
     int (*read)(void *arg, struct b_slice *piece);

@@ -9,6 +9,13 @@ int up_fail(struct up_exchange *x, enum http_error error, const char *why);
 /* What an error of the socket means, in the middle of the phase x->phase. */
 int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc);
 
+/* Until when an attempt that begins now may take. */
+static inline rt_time up_attempt_deadline(const struct up_exchange *x, const struct rt_call *call,
+                                          const struct up_client *client) {
+    return client->whole_time ? call->deadline
+                              : rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->conf.timeout));
+}
+
 /* What an attempt says of its endpoint: rc is 0 for the response in x->res, else -(enum http_error). */
 enum up_outcome up_outcome_of(const struct up_exchange *x, int rc);
 /* Takes a connection to x->endpoint and sends the request; the deadline moves on as in up_pool_get and up_send_request. 0 or

@@ -61,18 +61,17 @@ static struct hedge *begin(struct up_exchange *x, struct rt_call *call, struct h
         put_back(e, pick->trial);
         return NULL;
     }
-    *h =
-        (struct hedge){.second = {.upstream = x->upstream,
-                                  .endpoint = e,
-                                  .req = req,
-                                  .client = client,
-                                  .trial = pick->trial,
-                                  .phase = "connect"},
-                       .call = call,
-                       .req = req,
-                       .client = client,
-                       .from = rt_now(),
-                       .deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->conf.timeout))};
+    *h = (struct hedge){.second = {.upstream = x->upstream,
+                                   .endpoint = e,
+                                   .req = req,
+                                   .client = client,
+                                   .trial = pick->trial,
+                                   .phase = "connect"},
+                        .call = call,
+                        .req = req,
+                        .client = client,
+                        .from = rt_now(),
+                        .deadline = up_attempt_deadline(x, call, client)};
     rt_scope_init(&h->scope);
     if (rt_scope_spawn(&h->scope, "hedge", run, h) != 0) {
         put_back(e, pick->trial);

@@ -174,7 +174,7 @@ static int flush_piece(struct up_exchange *x, struct rt_call *call, const struct
     int rc = flush(x, call, req, f, client->deadline_moves ? until : rt_earlier(call->deadline, until));
     if (client->deadline_moves)
         call->deadline = rt_after(call->deadline, rt_now() - from);
-    *deadline = rt_earlier(call->deadline, rt_after(rt_now(), x->upstream->conf.timeout));
+    *deadline = up_attempt_deadline(x, call, client);
     return rc;
 }
 

@@ -103,3 +103,25 @@ def test_a_delay_past_the_deadline_is_504(site):
         response = site.get("/late")
     assert response.status == 504
     assert response.json()["code"] == "deadline_exceeded"
+
+
+def test_templates(lab):
+    weir = lab.weir({"routes": [
+        {"match": {"path": "/hello/{name}"}, "respond": {"json": {
+            "hello": "$name", "page": "$number($request.query.page ?? '1')", "text": "{name} by {request.method}", "cost": "$$5", "set": "{{x}"}}},
+        {"match": {"path": "/echo"}, "respond": {"status": 201, "json": "$request.body"}}]})
+    answer = weir.get("/hello/a%20%22b%22?page=3")
+    assert answer.json() == {"hello": 'a "b"', "page": 3, "text": 'a "b" by GET', "cost": "$5", "set": "{x}"}
+    assert answer.header("content-type") == "application/json"
+    assert weir.get("/hello/x").json()["page"] == 1
+    assert weir.get("/hello/x?page=y").json()["code"] == "template_failed"
+    answer = weir.post("/echo", b'{"a" : [1.0]}')
+    assert (answer.status, answer.body) == (201, b'{"a" : [1.0]}\n')
+    assert weir.post("/echo", b"{").json()["code"] == "bad_json"
+
+
+def test_a_template_that_names_nothing_known(lab):
+    weir = lab.weir({"routes": [{"match": {"path": "/{name}"}, "respond": {"json": {"a": "$nmae"}}}]}, ready=False)
+    weir.exit_expected = 1
+    assert weir.wait() == 1
+    assert 'nothing here is called "nmae"; there are name' in weir.stderr()
