@@ -208,8 +208,10 @@ static void write_upstream(struct b_text *out, const struct cfg_upstream *u, str
     }
 }
 
-/* The options as the config has them, and the upstream that one of them names. */
-static void write_handler(struct b_text *out, const struct cfg_module_use *use, struct b_slice method) {
+/* The options as the config has them, what they amount to, and the upstreams that are asked. */
+static void write_handler(struct b_text *out, const struct gw_snapshot *s, const struct gw_route *r,
+                          struct b_slice method) {
+    const struct cfg_module_use *use = &r->conf->handler;
     const struct cfg_table *table = use->module->options;
     label(out, "handler");
     b_text_cstr(out, use->module->name);
@@ -222,11 +224,11 @@ static void write_handler(struct b_text *out, const struct cfg_module_use *use, 
         b_text_printf(out, "  %.*s: %s\n", B_FMT(child->key),
                       o && (o->flags & CFG_SECRET) ? "(secret)" : cfg_node_shown(child, shown));
     }
-    for (const struct cfg_option *o = table ? table->options : NULL; o && o->name; o++) {
-        const struct cfg_upstream_ref *ref = (const void *)((const char *)use->conf + o->offset);
-        if (o->type == CFG_UPSTREAM_REF && ref->upstream)
-            write_upstream(out, ref->upstream, method);
-    }
+    if (r->handler->explain)
+        r->handler->explain(r->state, "              ", out);
+    CFG_EACH(const struct cfg_upstream, u, &s->root->upstreams)
+        if (r->handler->calls && r->handler->calls(use->conf, u))
+            write_upstream(out, u, method);
 }
 
 static void write_match(struct b_text *out, const struct gw_snapshot *s, const struct gw_match *m,
@@ -250,7 +252,7 @@ static void write_match(struct b_text *out, const struct gw_snapshot *s, const s
     b_text_char(out, '\n');
     write_chain(out, &s->root->chain, "for every route");
     write_chain(out, &r->conf->chain, "for this route");
-    write_handler(out, &r->conf->handler, method);
+    write_handler(out, s, r, method);
 }
 
 /* ---- the other routes ---- */

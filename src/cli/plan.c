@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "cli/cli.h"
 #include "gateway/conn.h"
+#include "gateway/module.h"
 #include "net/limits.h"
 #include "runtime/cpus.h"
 #include "runtime/memory.h"
@@ -81,37 +82,64 @@ static void plan_clients(struct plan *p) {
     line(p, "requests in flight", p->peak, (double)l->max_in_flight, "max_in_flight", node, NULL);
 }
 
+/* What one request of the route asks of the upstream (NULL: of all) at the most. */
+static unsigned calls_of(const struct cfg_route *r, const struct cfg_upstream *u) {
+    const struct gw_handler *h = (const struct gw_handler *)r->handler.module;
+    return h->calls ? h->calls(r->handler.conf, u) : 0;
+}
+
+/* By the route that asks most. */
+static unsigned most_calls(const struct plan *p, const struct cfg_upstream *u) {
+    unsigned most = 0;
+    CFG_EACH(const struct cfg_route, r, &p->root->routes)
+        if (calls_of(r, u) > most)
+            most = calls_of(r, u);
+    return most;
+}
+
+/* Routes of which one request becomes several. */
+static void plan_calls(struct plan *p) {
+    if (most_calls(p, NULL) < 2)
+        return;
+    head(p, "calls", B_LIT(""));
+    CFG_EACH(const struct cfg_route, r, &p->root->routes) {
+        unsigned calls = calls_of(r, NULL);
+        if (calls > 1)
+            b_text_printf(&p->out,
+                          "  %-34.34s %12lld %14s   in flight on average: %u of each request, at the most\n",
+                          r->match.path.ptr, (long long)up(p->mean * calls), "", calls);
+    }
+}
+
 static void plan_time(struct plan *p, const struct cfg_upstream *u) {
     double ms = (double)CFG_MS;
     line(p, "timeout of an attempt, ms", 2 * (double)p->latency / ms, (double)u->timeout / ms, NULL,
          u->head.node, "raise timeout: half of the answers may take longer than the median");
     CFG_EACH(const struct cfg_route, r, &p->root->routes) {
-        const struct cfg_table *table = r->handler.module->options;
-        for (const struct cfg_option *o = table ? table->options : NULL; o && o->name; o++) {
-            const struct cfg_upstream_ref *ref = (const void *)((const char *)r->handler.conf + o->offset);
-            char what[64];
-            if (o->type != CFG_UPSTREAM_REF || ref->upstream != u)
-                continue;
-            (void)snprintf(what, sizeof what, "deadline of %.16s, ms", r->match.path.ptr);
-            line(p, what, (double)(p->latency * u->retry.attempts) / ms, (double)r->deadline / ms, NULL,
-                 r->match.head.node, "raise deadline, or lower retry.attempts: not all attempts fit into it");
-        }
+        char what[64];
+        if (!calls_of(r, u))
+            continue;
+        (void)snprintf(what, sizeof what, "deadline of %.16s, ms", r->match.path.ptr);
+        line(p, what, (double)(p->latency * u->retry.attempts) / ms, (double)r->deadline / ms, NULL,
+             r->match.head.node, "raise deadline, or lower retry.attempts: not all attempts fit into it");
     }
 }
 
 static void plan_upstream(struct plan *p, const struct cfg_upstream *u) {
     const struct cfg_node *node = u->head.node, *pool = cfg_node_get(node, "pool");
+    unsigned calls = most_calls(p, u);
+    double times = calls ? (double)calls : 1, peak = p->peak * times;
     double endpoints = u->endpoints.count ? (double)u->endpoints.count : 1;
     head(p, "upstream", u->head.name);
-    line(p, "max_in_flight (the bulkhead)", p->peak, (double)u->max_in_flight, "max_in_flight", node, NULL);
-    line(p, "pool.max_connections", p->peak, (double)u->pool.max_connections, "max_connections",
+    line(p, "max_in_flight (the bulkhead)", peak, (double)u->max_in_flight, "max_in_flight", node, NULL);
+    line(p, "pool.max_connections", peak, (double)u->pool.max_connections, "max_connections",
          pool ? pool : node, pool ? NULL : "in its pool");
-    line(p, "pool.max_idle", p->mean, (double)u->pool.max_idle, "max_idle", pool ? pool : node,
+    line(p, "pool.max_idle", p->mean * times, (double)u->pool.max_idle, "max_idle", pool ? pool : node,
          "or connections are closed and opened again all the time");
-    line(p, "connections to each endpoint", p->peak / endpoints, PORTS, NULL, node,
+    line(p, "connections to each endpoint", peak / endpoints, PORTS, NULL, node,
          "more endpoints, or more local ports (net.ipv4.ip_local_port_range)");
     plan_time(p, u);
-    double extra = u->retry.attempts > 1 ? p->rps * (double)u->retry.budget.percent / 100 : 0;
+    double extra = u->retry.attempts > 1 ? p->rps * times * (double)u->retry.budget.percent / 100 : 0;
     b_text_printf(&p->out, "  %-34s %12lld %14s   the most that retries add when it fails\n",
                   "further attempts a second",
                   (long long)up(extra > (double)u->retry.budget.min ? extra : (double)u->retry.budget.min),
@@ -121,7 +149,9 @@ static void plan_upstream(struct plan *p, const struct cfg_upstream *u) {
 static void plan_machine(struct plan *p) {
     static struct rt_memory memory; /* large */
     int64_t workers = p->root->workers ? p->root->workers : (int64_t)rt_cpu_count(), pools = 0;
-    double cpu = p->rps * CPU_NS_PER_REQUEST / 1e9 / 0.7; /* at 70 %, or latencies grow */
+    double calls = most_calls(p, NULL) ? most_calls(p, NULL) : 1,
+           halves = (1 + calls) / 2;                               /* an exchange with each side */
+    double cpu = p->rps * halves * CPU_NS_PER_REQUEST / 1e9 / 0.7; /* at 70 %, or latencies grow */
     CFG_EACH(const struct cfg_upstream, u, &p->root->upstreams)
         pools += u->pool.max_connections;
     rt_memory_read("", (uint64_t)p->root->limits.max_memory, &memory);
@@ -129,10 +159,10 @@ static void plan_machine(struct plan *p) {
     line(p, "workers, hundredths of a CPU", 100 * cpu, 100 * (double)workers, NULL, p->root->head.node,
          "more CPUs, or more instances: an estimate from docs/benchmarks.md, for responses of 1 KB");
     line(p, "memory, MiB",
-         (BYTES_BASE + p->peak * (BYTES_PER_REQUEST + BYTES_PER_CONNECTION)) / (1 << 20) / 0.9,
+         (BYTES_BASE + p->peak * (BYTES_PER_REQUEST * calls + BYTES_PER_CONNECTION)) / (1 << 20) / 0.9,
          unlimited((double)memory.limit) / (1 << 20), NULL, p->root->limits.head.node,
          "more memory (limits.max_memory, or the cgroup's limit): new requests get 503 from 90 % on");
-    line(p, "open files", p->peak * 2 + 64,
+    line(p, "open files", p->peak * (1 + calls) + 64,
          net_descriptor_limit() < 1ull << 40 ? (double)net_descriptor_limit() : 1e12, NULL, NULL,
          "raise the limit on open files (LimitNOFILE, ulimit -n)");
     b_text_printf(&p->out, "  %-34s %12s %14lld   of all upstreams, beside the clients'\n",
@@ -176,9 +206,12 @@ int cli_plan(const struct cli_args *args) {
             &p.out,
             "%s each: %.0f in flight on average, %lld with bursts of half as much again (Little's law).\n",
             args->latency ? "" : " (assumed; --latency says otherwise)", p.mean, (long long)up(p.peak));
-        b_text_lit(&p.out, "Each upstream is looked at as if all of it went there.\n\n");
+        b_text_lit(
+            &p.out,
+            "Each upstream is looked at as if all of it went there, with as many calls as a request can make.\n\n");
         b_text_printf(&p.out, "  %-34s %12s %14s\n", "", "needed", "there is");
         plan_clients(&p);
+        plan_calls(&p);
         CFG_EACH(const struct cfg_upstream, u, &config.root->upstreams)
             plan_upstream(&p, u);
         plan_machine(&p);

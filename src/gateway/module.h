@@ -25,6 +25,11 @@ struct gw_handler {
     void (*close)(void *state);
     /* Answers, or returns -(enum http_error) without having sent anything. May wait. */
     int (*run)(struct exchange *ex, void *state);
+    /* How many requests one request makes to this upstream at the most, retries left aside; u NULL: to all of them. May be
+     * NULL: none. For `weir plan` and `weir explain`. */
+    unsigned (*calls)(const void *conf, const struct cfg_upstream *u);
+    /* Lines about what the options amount to, each behind `indent`. May be NULL. For `weir explain`. */
+    void (*explain)(const void *state, const char *indent, struct b_text *out);
 };
 
 /* Wraps the rest of the way: run calls gw_next(ex) once, or answers itself. */

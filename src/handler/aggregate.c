@@ -487,4 +487,6 @@ const struct gw_handler hd_aggregate = {
     .open = hd_aggregate_open,
     .close = hd_aggregate_close,
     .run = run,
+    .calls = hd_aggregate_calls,
+    .explain = hd_aggregate_explain,
 };

@@ -227,24 +227,26 @@ static const struct cfg_option options[] = {
     {0},
 };
 
-int64_t hd_aggregate_worst(const struct hd_aggregate_conf *conf) {
-    int64_t worst = 0;
-    CFG_EACH(const struct hd_call_conf, c, &conf->calls)
-        worst += c->each.head.node ? c->each.max : 1;
-    return worst;
+unsigned hd_aggregate_calls(const void *conf, const struct cfg_upstream *u) {
+    const struct hd_aggregate_conf *c = conf;
+    int64_t calls = 0;
+    CFG_EACH(const struct hd_call_conf, call, &c->calls)
+        if (!u || call->upstream.upstream == u)
+            calls += call->each.head.node ? call->each.max : 1;
+    return (unsigned)calls;
 }
 
 static int check(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
     const struct hd_aggregate_conf *c = conf;
-    int64_t worst = hd_aggregate_worst(c);
+    unsigned worst = hd_aggregate_calls(c, NULL);
     if (c->report.ptr && c->response && c->response->kind != CFG_MAP)
         return cfg_error_at(errors, cfg_node_get(node, "report"),
                             "\"report\" adds a member, so \"response\" has to be a map");
     if (worst > c->max_calls)
         return cfg_error_at(
             errors, node,
-            "a request may need %lld calls, and max_calls is %lld: lower `max` of an `each`, or raise it",
-            (long long)worst, (long long)c->max_calls);
+            "a request may need %u calls, and max_calls is %lld: lower `max` of an `each`, or raise it",
+            worst, (long long)c->max_calls);
     return 0;
 }
 
@@ -454,7 +456,7 @@ static int check_timeout(struct building *b, const struct hd_call *call) {
                         "this is longer than the deadline of the route: lower it, or raise `deadline`");
 }
 
-/* ---- */
+/* ---- naming, and all together ---- */
 
 static int name_calls(struct building *b) {
     struct hd_aggregate *a = b->a;
@@ -512,7 +514,7 @@ int hd_aggregate_open(const struct gw_open *o, const struct cfg_route *route, co
     struct hd_aggregate *a = b_arena_zalloc(o->arena, sizeof *a);
     if (!a)
         return cfg_error_memory(o->errors);
-    *a = (struct hd_aggregate){.conf = c, .gateway = o->gateway};
+    *a = (struct hd_aggregate){.conf = c, .route = route, .gateway = o->gateway};
     a->calls = b_arena_zalloc(o->arena, c->calls.count * sizeof *a->calls);
     if (!a->calls)
         return cfg_error_memory(o->errors);

@@ -69,6 +69,7 @@ struct hd_call {
 
 struct hd_aggregate {
     const struct hd_aggregate_conf *conf;
+    const struct cfg_route *route;
     struct gateway *gateway;
     struct hd_call *calls;
     unsigned count, slots;
@@ -80,7 +81,9 @@ struct hd_aggregate {
 /* The state of a route. 0, or negative after reporting. */
 int hd_aggregate_open(const struct gw_open *o, const struct cfg_route *route, const void *conf, void **state);
 void hd_aggregate_close(void *state);
-/* How many calls a request makes at the most, `each` counted. */
-int64_t hd_aggregate_worst(const struct hd_aggregate_conf *conf);
+/* How many calls a request makes at the most, `each` counted: to this upstream, or (NULL) to all. */
+unsigned hd_aggregate_calls(const void *conf, const struct cfg_upstream *u);
+/* The graph of the calls, in the order in which they can run, with the times that they may take at the worst. */
+void hd_aggregate_explain(const void *state, const char *indent, struct b_text *out);
 
 #endif

@@ -128,6 +128,11 @@ static void close_state(void *state) {
     up_put(s->upstream);
 }
 
+static unsigned calls(const void *conf, const struct cfg_upstream *u) {
+    const struct proxy_conf *c = conf;
+    return !u || c->upstream.upstream == u;
+}
+
 /* --- the request on its way out --- */
 
 /* What a client says about where it comes from. */
@@ -400,4 +405,5 @@ const struct gw_handler hd_proxy = {
     .open = open,
     .close = close_state,
     .run = run,
+    .calls = calls,
 };

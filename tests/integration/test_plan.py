@@ -97,3 +97,34 @@ routes:
     assert done.stdout.splitlines()[1].endswith("weir.yaml:7)")
     done = run_weir("explain", "-c", path, "PUT", "http://x:18081/a/b")
     assert done.stdout.splitlines()[1].endswith("weir.yaml:8)")
+
+
+def four_calls(tmp_path):
+    path = tmp_path / "weir.yaml"
+    calls = {"order": {"path": "/order/{id}"}, "user": {"path": "/user/{order.user}", "timeout": "100ms"},
+             "coupon": {"path": "/coupon", "need": "weak", "timeout": "50ms"}, "audit": {"path": "/audit", "need": "async"}}
+    path.write_text(json.dumps({
+        "version": 1, "listen": [":0"], "upstreams": {"o": {"endpoints": ["http://127.0.0.1:9001"]}},
+        "routes": [{"match": "/orders/{id}", "deadline": "300ms",
+                    "aggregate": {"calls": {name: {"upstream": "o", **call} for name, call in calls.items()}}}]}, indent=1))
+    return str(path)
+
+
+def test_plan_counts_the_calls(tmp_path):
+    """6,000 a second of 40 ms with four calls each: 240 and 960."""
+    done = run_weir("plan", "-c", four_calls(tmp_path), "--rps", "6000", "--latency", "40ms")
+    assert "240 in flight on average" in done.stdout
+    assert re.search(r"/orders/\{id\}\s+960\s+in flight on average: 4 of each request", done.stdout)
+    assert re.search(r"pool.max_idle\s+960\s+100\s+TOO SMALL", done.stdout)
+
+
+def test_explain_draws_the_calls(tmp_path):
+    done = run_weir("explain", "-c", four_calls(tmp_path), "GET", "http://localhost/orders/7")
+    lines = re.sub(" +", " ", done.stdout)
+    assert "calls: 4 at the most (max_calls 16), 4 at a time" in lines
+    assert "order strong 0s to 300ms GET /order/{id} at o\n" in lines
+    assert "user strong 300ms to 300ms GET /user/{order.user} at o <- order" in lines
+    assert "coupon weak 0s to 50ms GET /coupon at o" in lines
+    assert "audit async after the answer GET /audit at o" in lines
+    assert "the answer: 300ms at the worst" in lines
+    assert "upstream o " in lines
