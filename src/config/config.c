@@ -110,6 +110,11 @@ static const struct cfg_option root_options[] = {
      CFG_AT(struct cfg_root, upstreams),
      .table = &cfg_upstream_table,
      .help = "the services behind weir, by name"},
+    {.name = "tables",
+     .type = CFG_OBJECT_MAP,
+     CFG_AT(struct cfg_root, tables),
+     .table = &cfg_reference_table,
+     .help = "reference data that templates look up by key, by name"},
     {.name = "middleware",
      .type = CFG_OBJECT_MAP,
      CFG_AT(struct cfg_root, middleware),
@@ -129,7 +134,6 @@ static const struct cfg_option root_options[] = {
 
 static const struct cfg_later root_later[] = {{"stores", NULL, "take it out"},
                                               {"redis", NULL, "take it out"},
-                                              {"tables", NULL, "take it out"},
                                               {0}};
 
 const struct cfg_table cfg_root_table = {

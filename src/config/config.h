@@ -171,6 +171,21 @@ struct cfg_upstream {
     struct cfg_health_check health_check;
 };
 
+struct cfg_reference_source {
+    struct cfg_head head;
+    struct cfg_upstream_ref upstream;
+    struct b_slice path;
+};
+
+/* A reference table. */
+struct cfg_reference {
+    struct cfg_head head; /* head.name: its name */
+    struct cfg_reference_source from;
+    struct b_slice rows, key;
+    int64_t refresh, timeout, max_response;
+    bool allow_empty, required;
+};
+
 /* A named instance of a middleware. */
 struct cfg_middleware {
     struct cfg_head head; /* head.name: its name; that of its kind for one made by `use` alone */
@@ -217,6 +232,7 @@ struct cfg_root {
     struct cfg_chain chain;
     struct cfg_list upstreams; /* struct cfg_upstream */
     struct cfg_register registration;
+    struct cfg_list tables;     /* struct cfg_reference */
     struct cfg_list middleware; /* struct cfg_middleware, those with an entry */
     struct cfg_chain implicit;  /* those made by `use` alone */
     struct cfg_list routes;     /* struct cfg_route, in the order of the text */

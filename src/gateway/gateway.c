@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/reference.h"
 #include "gateway/tunnel.h"
 #include "net/dns.h"
 #include "net/listener.h"
@@ -186,6 +187,10 @@ static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *err
         close_fresh(&fresh);
         return rc;
     }
+    if (gw_references_publish(g, s) != 0) {
+        close_fresh(&fresh);
+        return cfg_error_memory(errors);
+    }
     warn_of_descriptors(s->root);
     up_registry_publish(g->upstreams, s->root);
     publish(g, s);
@@ -194,6 +199,7 @@ static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *err
     start_listeners(g, &fresh);
     stop_unwanted(g);
     gw_register(g);
+    gw_references_start(g, s);
     return 0;
 }
 
@@ -217,12 +223,13 @@ int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_err
     g->options = options;
     g->started = rt_clock();
     b_list_init(&g->listeners);
+    b_list_init(&g->tables);
     g->upstreams = up_registry_new();
     g->admin_route = (struct gw_route){.pattern = B_LIT("admin"),
                                        .deadline = 60 * RT_S,
                                        .handler = options->admin,
                                        .max_body = 65536};
-    if (!g->upstreams || gw_workers_init() != 0)
+    if (!g->upstreams || gw_references_init(g) != 0 || gw_workers_init() != 0)
         return cfg_error_memory(errors);
     struct gw_snapshot *s = gw_build(g, options, errors);
     if (!s)
@@ -363,6 +370,7 @@ void gw_stop(struct gateway *g) {
     if (s)
         gw_snapshot_free(s);
     atomic_store(&g->snapshot, NULL);
+    gw_references_free(g);
     up_registry_free(g->upstreams);
     g->upstreams = NULL;
     gw_workers_free();

@@ -46,6 +46,8 @@ struct gw_snapshot {
     unsigned route_count;
     struct b_counter *pins; /* one cache line apart (8 counters), per worker: requests that hold it */
     struct gw_snapshot *older;
+    struct gw_reference *references; /* reference.h */
+    unsigned reference_count;
     const struct cfg_middleware **middleware_instances; /* those in use, and their states */
     void **middleware_states;
     unsigned middleware_count;
@@ -69,6 +71,7 @@ struct gateway {
     struct gw_snapshot *retired; /* older ones, still pinned */
     _Atomic uint64_t generation; /* of the snapshot in force */
     struct b_list listeners;     /* struct gw_listener */
+    struct b_list tables;        /* struct gw_table */
     struct up_registry *upstreams;
     struct gw_registration {
         _Atomic bool running;    /* its fiber */

@@ -4,6 +4,7 @@
 
 #include "config/files.h"
 #include "gateway/gateway.h"
+#include "gateway/reference.h"
 #include "gateway/router.h"
 #include "runtime/offload.h"
 #include "telemetry/http_metrics.h"
@@ -183,7 +184,8 @@ static int compile(struct gw_snapshot *s, struct gateway *g, struct cfg_errors *
     s->middleware_instances = b_arena_zalloc(&s->arena, (instances + 1) * sizeof *s->middleware_instances);
     if (!s->routes || !s->middleware_states || !s->middleware_instances)
         return cfg_error_memory(errors);
-    int rc = compile_refusals(s, &open);
+    int rc = gw_references_open(&open);
+    rc = compile_refusals(s, &open) ? -EINVAL : rc;
     if (g->options && g->options->admin && g->options->admin->open)
         rc = g->options->admin->open(&open, NULL, NULL, NULL) ? -EINVAL : rc;
     CFG_EACH(const struct cfg_route, c, &root->routes)
@@ -225,6 +227,7 @@ void gw_snapshot_free(struct gw_snapshot *s) {
         if (kind->close)
             kind->close(s->middleware_states[i]);
     }
+    gw_references_close(s);
     b_arena_release(&s->arena);
     if (s->files)
         cfg_files_free(s->files);

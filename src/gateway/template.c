@@ -7,9 +7,14 @@
 #include "base/number.h"
 #include "config/nearest.h"
 #include "gateway/gateway.h"
+#include "gateway/reference.h"
 #include "runtime/offload.h"
 #include "runtime/worker.h"
 #include "json/unique.h"
+
+struct json_compiler gw_template_compiler(const struct gw_open *o) {
+    return (struct json_compiler){.arena = o->arena, .find_table = gw_reference_find, .arg = o->snapshot};
+}
 
 /* ---- errors with their place ---- */
 
@@ -222,7 +227,7 @@ struct json_node *gw_template(struct json_compiler *c, struct cfg_errors *errors
 bool gw_template_fixed(const struct json_compiler *c, const struct json_node *n, struct b_text *out) {
     struct json_env env = {.slots = b_arena_zalloc(c->arena, JSON_SLOTS_MAX * sizeof *env.slots),
                            .arena = c->arena};
-    if (c->uses || c->specials || !env.slots)
+    if (c->uses || c->specials || c->uses_tables || !env.slots)
         return false;
     json_evaluate(&env, n, out);
     return !env.why && !out->failed;
@@ -302,6 +307,13 @@ static struct json_operand special(void *arg, enum json_special what, struct b_s
     }
 }
 
+static struct json_value row(void *arg, unsigned table, struct b_slice key) {
+    const struct gw_view *v = arg;
+    return gw_rows_find(atomic_load_explicit(&v->ex->snapshot->references[table].table->rows,
+                                             memory_order_acquire),
+                        key);
+}
+
 int gw_read_whole_body(struct exchange *ex, struct b_text *out) {
     struct b_slice piece;
     int rc;
@@ -355,9 +367,10 @@ static int read_json(struct gw_view *v) {
 }
 
 int gw_view_open(struct gw_view *v, struct exchange *ex, struct json_operand *slots, uint32_t specials) {
-    *v = (struct gw_view){.ex = ex,
-                          .env = {.slots = slots, .special = special, .arg = v, .arena = &ex->call.arena},
-                          .body = {.tag = B_TAG_REQUESTS}};
+    *v = (struct gw_view){
+        .ex = ex,
+        .env = {.slots = slots, .special = special, .row = row, .arg = v, .arena = &ex->call.arena},
+        .body = {.tag = B_TAG_REQUESTS}};
     for (unsigned i = 0; i < ex->route->param_count; i++)
         slots[i] = json_operand_text(unescaped(&ex->call.arena, ex->params[i], false));
     return specials & 1u << JSON_REQUEST_BODY ? read_json(v) : 0;

@@ -5,6 +5,8 @@
 #include "gateway/module.h"
 #include "json/template.h"
 
+/* A compiler for templates of a route: it knows the tables. */
+struct json_compiler gw_template_compiler(const struct gw_open *o);
 /* Compiles what stands at a node, as JSON: maps, lists and scalars as YAML has them, strings as templates, and maps with
  * `$each` or `$if`. What is wrong is reported at its line and column. NULL after that. */
 struct json_node *gw_template(struct json_compiler *c, struct cfg_errors *errors,

@@ -123,7 +123,7 @@ static int gather(struct job *j, struct part *p) {
     struct json_fault fault;
     size_t size = 2;
     for (unsigned i = 0; i < p->count; i++)
-        size += p->items[i]->answer.len + 5;
+        size += p->items[i]->fetch.answer.len + 5;
     p->all = b_text_heap(B_TAG_REQUESTS, size);
     b_text_reserve(&p->all, size);
     b_text_char(&p->all, '[');
@@ -303,7 +303,7 @@ static int fatal_error(struct job *j) {
         return gw_error(j->ex, HTTP_E_TEMPLATE_FAILED, "call %.*s: %s", B_FMT(call->name), it->why);
     if (strcmp(p->reason, "status") == 0)
         return gw_error(j->ex, HTTP_E_CALL_FAILED, "call %.*s, upstream %.*s: its answer has status %u",
-                        B_FMT(call->name), B_FMT(up), it->status);
+                        B_FMT(call->name), B_FMT(up), it->fetch.status);
     if (strcmp(p->reason, "bad_json") == 0)
         return gw_error(j->ex, HTTP_E_CALL_FAILED,
                         "call %.*s, upstream %.*s: its answer is no JSON: %s, at byte %zu", B_FMT(call->name),
@@ -325,7 +325,7 @@ static struct b_slice missing_field(struct job *j) {
         b_text_cstr(&out, p->reason);
         if (strcmp(p->reason, "status") == 0) {
             b_text_lit(&out, ";status=");
-            b_text_u64(&out, p->failed->status);
+            b_text_u64(&out, p->failed->fetch.status);
         }
     }
     struct b_slice copy = b_arena_copy(&j->ex->call.arena, b_text_slice(&out));
@@ -368,7 +368,7 @@ static size_t answers_size(const struct job *j) {
     size_t size = 512;
     for (unsigned i = 0; i < j->a->count; i++)
         for (unsigned k = 0; k < j->parts[i].made; k++)
-            size += j->parts[i].items[k]->answer.len;
+            size += j->parts[i].items[k]->fetch.answer.len;
     return size;
 }
 
@@ -405,12 +405,13 @@ static int answer(struct job *j) {
 static int pass_on(struct job *j) {
     struct exchange *ex = j->ex;
     const struct hd_item *it = j->pass;
-    int rc = gw_response(ex, it->status, 1);
+    int rc = gw_response(ex, it->fetch.status, 1);
     ex->partial = false;
-    if (rc == 0 && it->content_type.len &&
-        http_fields_add_id(&ex->call.arena, &ex->res.fields, HTTP_FIELD_CONTENT_TYPE, it->content_type) != 0)
+    if (rc == 0 && it->fetch.content_type.len &&
+        http_fields_add_id(&ex->call.arena, &ex->res.fields, HTTP_FIELD_CONTENT_TYPE,
+                           it->fetch.content_type) != 0)
         rc = -HTTP_E_OUT_OF_MEMORY;
-    return rc ? rc : gw_answer(ex, b_text_slice(&it->answer));
+    return rc ? rc : gw_answer(ex, b_text_slice(&it->fetch.answer));
 }
 
 /* ---- after it ---- */

@@ -44,19 +44,19 @@ static int write_target(struct hd_item *it, struct gw_view *v) {
     int rc = gw_view_text(v, it->call->path, JSON_IN_PATH, &out);
     if (rc)
         return rc;
-    it->req.path = b_arena_copy(&it->rt.arena, b_text_slice(&out));
+    it->fetch.req.path = b_arena_copy(&it->rt.arena, b_text_slice(&out));
     out.len = 0;
     rc = write_query(it, v, &out);
-    if (rc || !it->req.path.ptr)
+    if (rc || !it->fetch.req.path.ptr)
         return rc ? rc : -HTTP_E_OUT_OF_MEMORY;
-    it->req.query = b_arena_copy(&it->rt.arena, b_text_slice(&out));
-    it->req.has_query = out.len > 0;
-    return it->req.query.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
+    it->fetch.req.query = b_arena_copy(&it->rt.arena, b_text_slice(&out));
+    it->fetch.req.has_query = out.len > 0;
+    return it->fetch.req.query.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
 }
 
 /* Fields of the client's request that go on. */
 static int forward(struct hd_item *it, const struct exchange *ex) {
-    struct http_fields *to = &it->req.fields;
+    struct http_fields *to = &it->fetch.req.fields;
     CFG_EACH(const struct cfg_text, t, &it->call->conf->forward_headers) {
         struct http_field *f = http_fields_find_name(&ex->req.fields, t->text);
         if (f && !(f->flags & (HTTP_F_HOP | HTTP_F_FRAMING)) &&
@@ -79,7 +79,7 @@ static int forward(struct hd_item *it, const struct exchange *ex) {
 static int write_fields(struct hd_item *it, struct gw_view *v) {
     const struct hd_call *call = it->call;
     struct b_arena *a = &it->rt.arena;
-    struct http_fields *f = &it->req.fields;
+    struct http_fields *f = &it->fetch.req.fields;
     unsigned room = call->header_count + (unsigned)call->conf->forward_headers.count + 6;
     f->at = b_arena_alloc(a, room * sizeof *f->at);
     f->cap = (uint16_t)room;
@@ -104,10 +104,9 @@ static int write_fields(struct hd_item *it, struct gw_view *v) {
 }
 
 static int write_body(struct hd_item *it, struct gw_view *v) {
-    it->body = b_text_heap(B_TAG_REQUESTS, it->limit);
+    it->body = b_text_heap(B_TAG_REQUESTS, it->fetch.limit);
     int rc = gw_view_write(v, it->call->body, &it->body);
-    it->req.body = HTTP_BODY_LENGTH;
-    it->req.content_length = it->body.len;
+    it->fetch.body = b_text_slice(&it->body);
     return rc;
 }
 
@@ -117,14 +116,13 @@ struct hd_item *hd_item_new(const struct hd_aggregate *a, const struct hd_call *
         return NULL;
     memset(it, 0, offsetof(struct hd_item, first));
     it->call = call;
-    it->limit = (size_t)a->conf->max_response;
     it->index.tag = B_TAG_REQUESTS;
     b_arena_init(&it->rt.arena, B_TAG_REQUESTS, rt_chunks(), it->first, sizeof it->first, GW_ARENA_MAX);
-    it->req = (struct http_request){.method = call->method,
-                                    .method_text = http_method_name(call->method),
-                                    .minor = 1,
-                                    .keep_alive = true,
-                                    .content_length = HTTP_LENGTH_UNKNOWN};
+    it->fetch.limit = (size_t)a->conf->max_response;
+    it->fetch.whole_time = call->conf->timeout == 0;
+    it->fetch.no_queue = call->need == HD_WEAK;
+    it->fetch.req.method = call->method;
+    it->fetch.req.method_text = http_method_name(call->method);
     view->env.why = NULL;
     int rc = write_target(it, view);
     rc = rc ? rc : write_fields(it, view);
@@ -142,22 +140,10 @@ struct hd_item *hd_item_new(const struct hd_aggregate *a, const struct hd_call *
 
 void hd_item_free(struct hd_item *it) {
     b_text_free(&it->body);
-    b_text_free(&it->answer);
+    b_text_free(&it->fetch.answer);
     json_index_free(&it->index);
     b_arena_release(&it->rt.arena);
     b_free(it);
-}
-
-static int give_body(void *arg, struct b_slice *piece) {
-    struct hd_item *it = arg;
-    *piece = b_text_slice(&it->body);
-    it->body.len = 0; /* given; a second attempt keeps what it got */
-    return piece->len ? 1 : 0;
-}
-
-static int body_is_there(void *arg, struct rt_stream *other) {
-    (void)arg, (void)other;
-    return 0;
 }
 
 /* ---- the answer ---- */
@@ -167,103 +153,31 @@ static void fail(struct hd_item *it, const char *reason, const char *why) {
     it->why = why;
 }
 
-static void explain(struct hd_item *it, int rc, const struct up_exchange *x) {
-    static const struct {
-        enum http_error error;
-        const char *reason;
-    } reasons[] = {
-        {HTTP_E_DEADLINE_EXCEEDED, "timeout"},
-        {HTTP_E_UPSTREAM_TIMEOUT, "timeout"},
-        {HTTP_E_UPSTREAM_CONNECT_TIMEOUT, "timeout"},
-        {HTTP_E_UPSTREAM_CONNECT_FAILED, "connect"},
-        {HTTP_E_DNS_FAILED, "connect"},
-        {HTTP_E_ADDRESS_DENIED, "connect"},
-        {HTTP_E_UPSTREAM_RESET, "reset"},
-        {HTTP_E_UPSTREAM_CLOSED, "reset"},
-        {HTTP_E_RESPONSE_TRUNCATED, "reset"},
-        {HTTP_E_UPSTREAM_BAD_RESPONSE, "bad_response"},
-        {HTTP_E_NO_ENDPOINT, "no_endpoint"},
-        {HTTP_E_BREAKER_OPEN, "no_endpoint"},
-        {HTTP_E_BULKHEAD_FULL, "overload"},
-        {HTTP_E_POOL_EXHAUSTED, "overload"},
-        {HTTP_E_CLIENT_CLOSED, "cancelled"},
-        {HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE, "too_large"},
-    };
-    fail(it, "overload", x->why ? x->why : http_error_info((enum http_error) - rc)->title);
-    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-        if (reasons[i].error == (enum http_error) - rc)
-            it->reason = reasons[i].reason;
-}
-
-static int take_pieces(struct hd_item *it, const struct b_slice *pieces, int n) {
-    for (int i = 0; i < n; i++) {
-        if (pieces[i].len > it->limit - it->answer.len)
-            return -HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE;
-        b_text_slice_add(&it->answer, pieces[i]);
-    }
-    return it->answer.failed ? -HTTP_E_OUT_OF_MEMORY : 0;
-}
-
-static int take_answer(struct hd_item *it, struct up_exchange *x) {
-    struct b_slice *pieces = gw_worker()->pieces;
-    it->status = x->res.status;
-    it->passed = hd_status_in(&it->call->pass, it->status);
-    struct b_slice type = http_fields_value(&x->res.fields, HTTP_FIELD_CONTENT_TYPE);
-    if (it->passed && type.len)
-        it->content_type = b_arena_copy(&it->rt.arena, type);
-    it->answer = b_text_heap(B_TAG_REQUESTS, it->limit);
-    if (x->res.body == HTTP_BODY_LENGTH && x->res.content_length > it->limit)
-        return -HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE;
-    if (x->res.body == HTTP_BODY_LENGTH)
-        b_text_reserve(&it->answer, (size_t)x->res.content_length);
-    for (int n = up_read_ready(x, pieces);; n = up_read(x, pieces, it->rt.deadline)) {
-        if (n < 0 && n != -EAGAIN)
-            return n == -HTTP_E_UPSTREAM_TIMEOUT ? -HTTP_E_DEADLINE_EXCEEDED : n;
-        int rc = n > 0 ? take_pieces(it, pieces, n) : 0;
-        if (rc || x->done)
-            return rc;
-    }
-}
-
 /* Checks what came, once the connection is given back. */
 static void judge(struct hd_item *it) {
-    bool bodiless = it->status == 204 || it->status == 205 || it->status == 304;
+    bool bodiless = it->fetch.status == 204 || it->fetch.status == 205 || it->fetch.status == 304;
     if (it->passed)
         return;
-    if (!hd_status_in(&it->call->accept, it->status)) {
+    if (!hd_status_in(&it->call->accept, it->fetch.status)) {
         fail(it, "status", NULL);
         return;
     }
     if (it->call->need == HD_ASYNC || bodiless)
         return;
-    int rc = gw_index_json(&it->index, b_text_slice(&it->answer), &it->fault);
+    int rc = gw_index_json(&it->index, b_text_slice(&it->fetch.answer), &it->fault);
     if (rc == -EINVAL)
         fail(it, "bad_json", it->fault.why);
     else if (rc)
         fail(it, "overload", "memory is short");
 }
 
-/* Not inlined: its frame is large, and gone while the answer is looked at. */
-static __attribute__((noinline)) int send_and_take(struct hd_item *it) {
-    const struct hd_call *call = it->call;
-    struct up_client client = {.has_body = call->body != NULL,
-                               .whole_time = call->conf->timeout == 0,
-                               .no_queue = call->need == HD_WEAK,
-                               .read = give_body,
-                               .wait = body_is_there,
-                               .arg = it};
-    struct up_exchange x;
-    int rc = up_start(&x, &it->rt, call->upstream, &it->req, &client, gw_worker()->res_fields, GW_FIELDS_MAX);
-    rc = rc ? rc : take_answer(it, &x);
-    if (rc)
-        explain(it, rc, &x);
-    up_finish(&x);
-    return rc;
-}
-
 void hd_item_run(struct hd_item *it) {
     it->began = rt_clock();
-    if (send_and_take(it) == 0)
+    int rc = gw_fetch(&it->fetch, &it->rt, it->call->upstream);
+    it->passed = rc == 0 && hd_status_in(&it->call->pass, it->fetch.status);
+    if (rc)
+        fail(it, it->fetch.reason, it->fetch.why);
+    else
         judge(it);
     it->took = rt_clock() - it->began;
     it->over = true;
@@ -279,7 +193,6 @@ static void run_async(void *arg) {
     struct hd_item *it = arg;
     const struct hd_call *call = it->call;
     struct gw_snapshot *s = it->snapshot;
-    struct gateway *g = it->gateway;
     hd_item_run(it);
     if (it->reason) {
         tel_add(call->failed, rt_index(), 1);
@@ -287,6 +200,7 @@ static void run_async(void *arg) {
               it->why ? ", " : "", it->why ? it->why : "");
     }
     hd_item_free(it);
+    struct gateway *g = s->gateway;
     gw_unpin(s);
     atomic_fetch_sub(&g->background, 1);
 }
@@ -294,7 +208,6 @@ static void run_async(void *arg) {
 void hd_item_run_async(struct hd_item *it, struct exchange *ex, rt_time within) {
     struct gateway *g = ex->snapshot->gateway;
     it->snapshot = (struct gw_snapshot *)(uintptr_t)ex->snapshot;
-    it->gateway = g;
     it->rt.deadline = rt_after(rt_now(), within);
     if (it->reason) {
         tel_add(it->call->failed, rt_index(), 1);

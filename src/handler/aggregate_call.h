@@ -2,26 +2,23 @@
 #ifndef HANDLER_AGGREGATE_CALL_H
 #define HANDLER_AGGREGATE_CALL_H
 
+#include "gateway/fetch.h"
 #include "handler/aggregate_plan.h"
 
 /* On the heap; it may outlive the request (async). */
 struct hd_item {
     const struct hd_call *call;
     struct rt_call rt; /* its own arena and deadline */
-    struct http_request req;
-    struct b_text body, answer;
+    struct gw_fetch fetch;
+    struct b_text body;
     struct json_index index; /* of the answer */
-    struct b_slice content_type;
-    uint16_t status;
     bool over;
     bool passed;             /* its status is one of `pass` */
     const char *reason;      /* of a failure, for Weir-Missing; NULL: none */
     const char *why;         /* in words; may be NULL */
     struct json_fault fault; /* with reason bad_json */
-    size_t limit;            /* bytes of the answer */
     rt_time began, took;
     struct gw_snapshot *snapshot; /* of one that runs on its own: pinned */
-    struct gateway *gateway;
     char first[GW_ARENA_FIRST];
 };
 

@@ -325,6 +325,7 @@ static int compile_default(struct building *b, struct hd_call *call) {
     uint64_t uses = b->c.uses;
     uint32_t specials = b->c.specials;
     b->c.uses = b->c.specials = 0;
+    b->c.uses_tables = false;
     const struct json_node *n = gw_template(&b->c, b->o->errors, node);
     if (!n)
         return -EINVAL;
@@ -347,6 +348,9 @@ static int compile_each(struct building *b, struct hd_call *call) {
     call->each = gw_template_expression(&b->c, b->o->errors, each->in, cfg_node_get(each->head.node, "in"));
     if (!call->each)
         return -EINVAL;
+    if (b->c.uses_tables)
+        return cfg_error_at(b->o->errors, cfg_node_get(each->head.node, "in"),
+                            "`in` does not go through a row of a table: it may be refreshed meanwhile");
     int slot =
         gw_template_name(&b->c, b->o->errors, each->as, "a variable", cfg_node_get(each->head.node, "as"));
     call->each_slot = slot < 0 ? 0 : (unsigned)slot;
@@ -387,6 +391,7 @@ static void take_series(struct building *b, struct hd_call *call) {
 static int compile_call(struct building *b, struct hd_call *call) {
     const struct hd_call_conf *conf = call->conf;
     b->c.uses = 0;
+    b->c.uses_tables = false;
     int rc = compile_each(b, call);
     rc = rc ? rc : compile_path(b, call);
     rc = rc ? rc : compile_pairs(b, &conf->query, &call->pairs, &call->pair_count);
@@ -518,7 +523,7 @@ int hd_aggregate_open(const struct gw_open *o, const struct cfg_route *route, co
     a->calls = b_arena_zalloc(o->arena, c->calls.count * sizeof *a->calls);
     if (!a->calls)
         return cfg_error_memory(o->errors);
-    struct building b = {.o = o, .route = route, .c = {.arena = o->arena}, .a = a};
+    struct building b = {.o = o, .route = route, .c = gw_template_compiler(o), .a = a};
     int rc = compile(&b);
     if (rc) {
         hd_aggregate_close(a);

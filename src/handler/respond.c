@@ -90,7 +90,7 @@ struct respond {
 
 static int make_body(struct respond *r, const struct respond_conf *c, const struct gw_open *o,
                      const struct cfg_route *route) {
-    struct json_compiler compiler = {.arena = o->arena};
+    struct json_compiler compiler = gw_template_compiler(o);
     struct b_text text = b_text_heap(B_TAG_GATEWAY, JSON_MAX);
     r->body = c->body;
     if (!c->json)

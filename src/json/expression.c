@@ -271,6 +271,28 @@ static struct json_node *parse_now(struct parser *p, size_t from) {
     return fail(p, from, "the time comes as $now (unix milliseconds) or $now.rfc3339");
 }
 
+/* tables.NAME[key], and steps into the row. */
+static struct json_node *parse_row(struct parser *p, size_t from) {
+    struct b_slice name = special_name(p);
+    if (!name.len)
+        return fail(p, from, "say which table, and which row: $tables.NAME[key]");
+    int table = p->c->find_table ? p->c->find_table(p->c->arg, name) : -ENOENT;
+    if (table < 0)
+        return fail(p, from, "there is no table \"%.*s\"", B_FMT(name));
+    if (peek(p) != '[')
+        return fail(p, p->at, "say which row: $tables.%.*s[key]", B_FMT(name));
+    p->at++;
+    struct json_node *key = parse_or(p), *n = key ? json_node_new(p->c, JSON_N_ROW) : NULL;
+    if (key && !take(p, "]"))
+        return fail(p, p->at, "the key of a row ends in ]");
+    if (!n)
+        return NULL;
+    n->number = (uint32_t)table;
+    p->c->uses_tables = true;
+    json_node_add(n, key);
+    return parse_steps(p, n) ? n : NULL;
+}
+
 static struct json_node *unknown_name(struct parser *p, size_t from, struct b_slice name) {
     char list[96];
     struct b_text known = b_text_fixed(list, sizeof list - 1);
@@ -338,7 +360,9 @@ static struct json_node *parse_named(struct parser *p) {
         return parse_now(p, from);
     if (b_slice_eq(name, B_LIT("missing")))
         return special(p, JSON_MISSING_NAMES, b_slice(NULL, 0), true);
-    if (!dollar && is_reserved(name) && !b_slice_eq(name, B_LIT("tables")))
+    if (b_slice_eq(name, B_LIT("tables")))
+        return parse_row(p, from);
+    if (!dollar && is_reserved(name))
         return raw_constant(p, name);
     return unknown_name(p, from, name);
 }

@@ -164,12 +164,23 @@ static struct json_operand at(struct json_env *env, const struct json_node *n, c
     return item(env, n, o, (size_t)d);
 }
 
-static struct json_operand follow(struct json_env *env, const struct json_node *ref, struct json_operand o) {
-    for (const struct json_node *s = ref->first; s && !env->why; s = s->next)
+static struct json_operand follow(struct json_env *env, const struct json_node *ref,
+                                  const struct json_node *s, struct json_operand o) {
+    for (; s && !env->why; s = s->next)
         o = s->kind == JSON_N_MEMBER ? member(env, ref, &o, s->text)
             : s->kind == JSON_N_ITEM ? item(env, ref, &o, s->number)
                                      : at(env, s, &o);
     return o;
+}
+
+static struct json_operand row(struct json_env *env, const struct json_node *n) {
+    struct json_operand key = json_evaluate_operand(env, n->first);
+    enum json_kind kind = json_operand_kind(&key);
+    if (kind == JSON_NULL || !env->row)
+        return null_operand;
+    if (kind != JSON_STRING && kind != JSON_NUMBER)
+        return json_wrong_use(env, n, "the key of a row is a text or a number");
+    return json_operand_value(env->row(env->arg, n->number, json_text_of(env, n, &key)));
 }
 
 static struct json_operand fetch(struct json_env *env, const struct json_node *n) {
@@ -280,7 +291,8 @@ struct json_operand json_evaluate_operand(struct json_env *env, const struct jso
     switch (n->kind) {
     case JSON_N_CONSTANT: return n->operand;
     case JSON_N_SLOT:
-    case JSON_N_SPECIAL: return follow(env, n, fetch(env, n));
+    case JSON_N_SPECIAL: return follow(env, n, n->first, fetch(env, n));
+    case JSON_N_ROW: return follow(env, n, n->first->next, row(env, n));
     case JSON_N_TEXT: return interpolated(env, n);
     case JSON_N_NOT: {
         struct json_operand o = json_evaluate_operand(env, n->first);

@@ -6,7 +6,7 @@
  *     'text' "text" 12.5 true false null                      literals
  *     a ?? b     == != < <= > >=     !a     a && b     a || b     (a)
  *     function(a, b)                                          functions.c has the list
- * The first name of a reference is a slot, or one of `request`, `now`, `missing`, `tables`. A missing value is null, and so is
+ * The first name of a reference is a slot, or one of `request`, `now`, `missing`; `tables.NAME[key]` is a row. A missing value is null, and so is
  * whatever would stand inside it; only null and false are false. A wrong use, such as a member of a text, is a fault. */
 #ifndef JSON_TEMPLATE_H
 #define JSON_TEMPLATE_H
@@ -72,6 +72,10 @@ struct json_compiler {
     uint64_t uses;     /* slots that references have named so far; the caller clears it */
     uint32_t specials; /* bits 1 << enum json_special, likewise */
     uint32_t line;     /* of what is compiled, for faults: the caller's */
+    bool uses_tables;  /* likewise */
+    int (*find_table)(void *arg,
+                      struct b_slice name); /* its number, or negative: there is none. May be NULL */
+    void *arg;
     /* of the last failure */
     char why[160];
     size_t at; /* bytes from the begin of the expression */
@@ -118,6 +122,9 @@ struct json_env {
     struct json_operand *slots; /* those of `each` are written */
     /* May be NULL: null. `name` is empty where none was given. */
     struct json_operand (*special)(void *arg, enum json_special what, struct b_slice name);
+    /* The row of a table with this key; missing where there is none. May be NULL. What it gives is good as long as nothing
+     * waits. */
+    struct json_value (*row)(void *arg, unsigned table, struct b_slice key);
     void *arg;
     struct b_arena *arena; /* for texts that had to be made */
     /* of the first fault; why NULL: none */

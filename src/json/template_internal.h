@@ -8,6 +8,7 @@ enum json_node_kind {
     JSON_N_CONSTANT, /* text: its JSON; operand: its value */
     JSON_N_SLOT,     /* number; its children are steps */
     JSON_N_SPECIAL,  /* number: enum json_special; text: the name; children are steps */
+    JSON_N_ROW,      /* number: of the table; children: the key, then steps */
     JSON_N_MEMBER,   /* a step: text is the key */
     JSON_N_ITEM,     /* a step: number */
     JSON_N_AT,       /* a step: the child tells the key or the number */

@@ -1,0 +1,92 @@
+#include "gateway/fetch.h"
+
+#include <errno.h>
+
+#include "gateway/conn.h"
+
+static void explain(struct gw_fetch *f, int rc, const char *why) {
+    static const struct {
+        enum http_error error;
+        const char *reason;
+    } reasons[] = {
+        {HTTP_E_DEADLINE_EXCEEDED, "timeout"},
+        {HTTP_E_UPSTREAM_TIMEOUT, "timeout"},
+        {HTTP_E_UPSTREAM_CONNECT_TIMEOUT, "timeout"},
+        {HTTP_E_UPSTREAM_CONNECT_FAILED, "connect"},
+        {HTTP_E_DNS_FAILED, "connect"},
+        {HTTP_E_ADDRESS_DENIED, "connect"},
+        {HTTP_E_UPSTREAM_RESET, "reset"},
+        {HTTP_E_UPSTREAM_CLOSED, "reset"},
+        {HTTP_E_RESPONSE_TRUNCATED, "reset"},
+        {HTTP_E_UPSTREAM_BAD_RESPONSE, "bad_response"},
+        {HTTP_E_NO_ENDPOINT, "no_endpoint"},
+        {HTTP_E_BREAKER_OPEN, "no_endpoint"},
+        {HTTP_E_CLIENT_CLOSED, "cancelled"},
+        {HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE, "too_large"},
+    };
+    f->reason = "overload"; /* all others are some kind of no room */
+    f->why = why ? why : http_error_info((enum http_error) - rc)->title;
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].error == (enum http_error) - rc)
+            f->reason = reasons[i].reason;
+}
+
+static int give_body(void *arg, struct b_slice *piece) {
+    struct gw_fetch *f = arg;
+    *piece = f->body;
+    f->body.len = 0; /* given; a second attempt keeps what the first one got */
+    return piece->len ? 1 : 0;
+}
+
+static int body_is_there(void *arg, struct rt_stream *other) {
+    (void)arg, (void)other;
+    return 0;
+}
+
+static int take_pieces(struct gw_fetch *f, const struct b_slice *pieces, int n) {
+    for (int i = 0; i < n; i++) {
+        if (pieces[i].len > f->limit - f->answer.len)
+            return -HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE;
+        b_text_slice_add(&f->answer, pieces[i]);
+    }
+    return f->answer.failed ? -HTTP_E_OUT_OF_MEMORY : 0;
+}
+
+static int take_answer(struct gw_fetch *f, struct rt_call *call, struct up_exchange *x) {
+    struct b_slice *pieces = gw_worker()->pieces;
+    f->status = x->res.status;
+    f->content_type = b_arena_copy(&call->arena, http_fields_value(&x->res.fields, HTTP_FIELD_CONTENT_TYPE));
+    f->answer = b_text_heap(B_TAG_REQUESTS, f->limit);
+    if (x->res.body == HTTP_BODY_LENGTH && x->res.content_length > f->limit)
+        return -HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE;
+    if (x->res.body == HTTP_BODY_LENGTH)
+        b_text_reserve(&f->answer, (size_t)x->res.content_length);
+    for (int n = up_read_ready(x, pieces);; n = up_read(x, pieces, call->deadline)) {
+        if (n < 0 && n != -EAGAIN)
+            return n;
+        int rc = n > 0 ? take_pieces(f, pieces, n) : 0;
+        if (rc || x->done)
+            return rc;
+    }
+}
+
+/* Not inlined: its frame is large, and gone while the answer is looked at. */
+__attribute__((noinline)) int gw_fetch(struct gw_fetch *f, struct rt_call *call, struct up_upstream *u) {
+    struct up_client client = {.has_body = f->body.len != 0,
+                               .whole_time = f->whole_time,
+                               .no_queue = f->no_queue,
+                               .read = give_body,
+                               .wait = body_is_there,
+                               .arg = f};
+    struct up_exchange x;
+    f->req.minor = 1;
+    f->req.keep_alive = true;
+    f->req.body = f->body.len ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
+    f->req.content_length = f->body.len ? f->body.len : HTTP_LENGTH_UNKNOWN;
+    int rc = up_start(&x, call, u, &f->req, &client, gw_worker()->res_fields, GW_FIELDS_MAX);
+    rc = rc ? rc : take_answer(f, call, &x);
+    if (rc)
+        explain(f, rc, x.why);
+    up_finish(&x);
+    return rc;
+}

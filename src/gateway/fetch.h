@@ -1,0 +1,26 @@
+/* A request that weir makes itself, with its whole answer in memory: calls of aggregates, reference tables. */
+#ifndef GATEWAY_FETCH_H
+#define GATEWAY_FETCH_H
+
+#include "base/text.h"
+#include "upstream/attempt.h"
+
+struct gw_fetch {
+    struct http_request req;   /* but for what `body` says; its texts live until gw_fetch returns */
+    struct b_slice body;       /* lent; empty: none */
+    size_t limit;              /* bytes of the answer */
+    bool whole_time, no_queue; /* see struct up_client */
+    /* the answer */
+    struct b_text answer;        /* on the heap, the caller's to free */
+    struct b_slice content_type; /* in the call's arena */
+    uint16_t status;
+    /* of a failure: a word for it, and more in words (static, may be NULL) */
+    const char *reason, *why;
+};
+
+/* Sends it and takes the answer, of whatever status. Waits, up to the call's deadline. 0 or -(enum http_error), with f->reason: one
+ * of timeout, connect, reset, bad_response, no_endpoint, overload, too_large, cancelled. */
+int gw_fetch(struct gw_fetch *f, struct rt_call *call, struct up_upstream *u)
+    __attribute__((warn_unused_result));
+
+#endif
