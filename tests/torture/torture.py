@@ -169,7 +169,8 @@ class Case:
             self.started = False
             status = weir.wait(STOP_LIMIT)
             self.clean(weir)
-            if status != 1 or len(weir.stderr()) < 10:
+            by_the_loader = status == 127 and "error while loading shared libraries" in weir.stderr()  # before main
+            if not by_the_loader and (status != 1 or len(weir.stderr()) < 10):
                 raise Failure(f"it did not start, and ended with {status}: {weir.stderr()!r}")
             if not self.fault:
                 raise Failure(f"it does not start without a fault: {weir.stderr()}")
