@@ -3,6 +3,7 @@
  * per request.
  *
  *   /SIZE            a body of SIZE bytes: /17 /1k /50k /1m
+ *   /json/SIZE       the same as JSON, an object with an array of records; SIZE is 100 or more
  *   /delay/MS/SIZE   the same after MS milliseconds
  */
 #include "common.h"
@@ -23,6 +24,7 @@ enum {
 /* A whole response, made at the first request for its size and kept. */
 struct answer {
     size_t body_len, len;
+    bool json;
     char *bytes;
 };
 
@@ -53,38 +55,60 @@ static pthread_mutex_t answers_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- answers ---- */
 
-static void fill_answer(struct answer *answer, size_t body_len) {
+/* A catalogue as services send them: keys, short texts, numbers; the last text makes the length. */
+static void fill_json(char *at, size_t len) {
+    char record[160], *end = at + len;
+    at += sprintf(at, "{\"id\":4711,\"items\":[");
+    for (unsigned i = 0;; i++) {
+        int n = sprintf(
+            record,
+            "%s{\"id\":%u,\"name\":\"item number %u\",\"price\":%u.%02u,\"stock\":{\"free\":%u,\"held\":%u},"
+            "\"tags\":[\"new\",\"sale\"],\"active\":true}",
+            i ? "," : "", 100000 + i, i, i % 90 + 10, i % 100, i % 7, i % 3);
+        if (end - at < n + 40)
+            break;
+        memcpy(at, record, (size_t)n);
+        at += n;
+    }
+    at += sprintf(at, "],\"note\":\"");
+    memset(at, 'x', (size_t)(end - at) - 2);
+    memcpy(end - 2, "\"}", 2);
+}
+
+static void fill_answer(struct answer *answer, size_t body_len, bool json) {
     char date[64], head[256];
     time_t now = time(NULL);
     struct tm tm;
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
-    int head_len =
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n",
-                 date, body_len);
+    int head_len = snprintf(head, sizeof head,
+                            "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+                            date, json ? "application/json" : "text/plain", body_len);
     answer->bytes = malloc((size_t)head_len + body_len);
     if (!answer->bytes)
         die("malloc");
     memcpy(answer->bytes, head, (size_t)head_len);
-    for (size_t i = 0; i < body_len; i++)
+    if (json)
+        fill_json(answer->bytes + head_len, body_len);
+    for (size_t i = 0; !json && i < body_len; i++)
         answer->bytes[(size_t)head_len + i] = (char)('a' + i % 26);
+    answer->json = json;
     answer->body_len = body_len;
     answer->len = (size_t)head_len + body_len;
 }
 
 /* NULL when too many different sizes were asked for. An entry never changes once answers_len covers it. */
-static const struct answer *find_answer(size_t body_len) {
+static const struct answer *find_answer(size_t body_len, bool json) {
     const struct answer *found = NULL;
     size_t known = __atomic_load_n(&answers_len, __ATOMIC_ACQUIRE);
     for (size_t i = 0; i < known; i++)
-        if (answers[i].body_len == body_len)
+        if (answers[i].body_len == body_len && answers[i].json == json)
             return &answers[i];
     pthread_mutex_lock(&answers_lock);
     for (size_t i = known; i < answers_len && !found; i++)
-        if (answers[i].body_len == body_len)
+        if (answers[i].body_len == body_len && answers[i].json == json)
             found = &answers[i];
     if (!found && answers_len < ANSWERS_MAX) {
-        fill_answer(&answers[answers_len], body_len);
+        fill_answer(&answers[answers_len], body_len, json);
         found = &answers[answers_len];
         __atomic_store_n(&answers_len, answers_len + 1, __ATOMIC_RELEASE);
     }
@@ -121,9 +145,12 @@ static const struct answer *route(const char *path, size_t *delay_ms) {
         if (!parse_number(&path, 600000, false, delay_ms))
             return NULL;
     }
+    bool json = strncmp(path, "/json/", 6) == 0;
+    if (json)
+        path += 5;
     if (*path++ != '/' || !parse_number(&path, BODY_BYTES_MAX, true, &size) || (*path != ' ' && *path != '?'))
         return NULL;
-    return find_answer(size);
+    return json && size < 100 ? NULL : find_answer(size, json);
 }
 
 /* Only requests that are not GET may have a body here, which spares the usual one the search. */

@@ -59,6 +59,12 @@ SCENARIOS = {
                 "about": "a new connection for each request, 1 KB responses, 64 at a time"},
     "respond": {"kind": "load", "path": "/", "size": None, "connections": 15000, "stagger_ms": 500, "respond_ms": 500,
                 "about": "15,000 requests in flight that the subject answers itself after 0.5 s"},
+    "merge": {"kind": "load", "path": "/merge/2400", "size": None, "connections": 64, "compose": True,
+              "about": "one request becomes four calls of 2.4 KB JSON each, checked and merged"},
+    "merge50k": {"kind": "load", "path": "/merge/50k", "size": None, "connections": 64, "compose": True,
+                 "about": "one request becomes four calls of 50 KB JSON each, checked and merged"},
+    "reshape": {"kind": "load", "path": "/reshape/500k", "size": None, "connections": 8, "compose": True,
+                "about": "500 KB of JSON, checked and reshaped record by record"},
     "slow": {"kind": "slow", "path": "/1k", "size": 1024, "connections": 64, "rate": 1000, "slow": 10000,
              "about": "1,000 requests/s alone, then beside 10,000 connections that send a head a byte a second"},
     "latency": {"kind": "rate", "path": "/1k", "size": 1024, "connections": 64,
@@ -263,7 +269,9 @@ class Bench:
 
     def able(self, scenario):
         """The subjects that can do what the scenario asks for."""
-        return [subject for subject in self.chosen if not scenario.get("respond_ms") or subject.can_delay()]
+        return [subject for subject in self.chosen
+                if (not scenario.get("respond_ms") or subject.can_delay()) and
+                (not scenario.get("compose") or subject.can_compose())]
 
     def median_row(self, name, rounds, size=None):
         """Medians over the rounds; a ratio is the median of the ratios, each taken within its round."""

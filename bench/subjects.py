@@ -145,6 +145,10 @@ class Subject:
         """Whether it can answer by itself after a while."""
         return False
 
+    def can_compose(self):
+        """Whether it can make one answer of several."""
+        return False
+
     def command(self, place):
         raise NotImplementedError
 
@@ -183,6 +187,18 @@ upstreams:
 routes:
   - match: {{path: "/*"}}
     proxy: {{upstream: o}}
+  - match: {{path: "/merge/{{size}}"}}
+    aggregate:
+      calls:
+        a: {{upstream: o, path: "/json/{{size}}"}}
+        b: {{upstream: o, path: "/json/{{size}}"}}
+        c: {{upstream: o, path: "/json/{{size}}"}}
+        d: {{upstream: o, path: "/json/{{size}}"}}
+      response: {{a: $a, b: $b, c: $c, d: $d}}
+  - match: {{path: "/reshape/{{size}}"}}
+    aggregate:
+      calls: {{search: {{upstream: o, path: "/json/{{size}}"}}}}
+      response: {{$each: $search.items, $as: i, $do: {{id: $i.id, name: $i.name, price: $i.price, free: $i.stock.free, tags: $i.tags}}}}
 """
 WEIR_RESPOND = """\
 routes:
@@ -208,6 +224,9 @@ class Weir(Subject):
         self.path, self.io, self.name = path, io, "weir" if io == "epoll" else f"weir-{io}"
 
     def can_delay(self):
+        return True
+
+    def can_compose(self):
         return True
 
     def missing(self):
