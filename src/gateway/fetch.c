@@ -43,31 +43,35 @@ static int body_is_there(void *arg, struct rt_stream *other) {
     return 0;
 }
 
-static int take_pieces(struct gw_fetch *f, const struct b_slice *pieces, int n) {
+static int take_pieces(struct b_text *out, const struct b_slice *pieces, int n) {
     for (int i = 0; i < n; i++) {
-        if (pieces[i].len > f->limit - f->answer.len)
+        if (pieces[i].len > out->max - out->len)
             return -HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE;
-        b_text_slice_add(&f->answer, pieces[i]);
+        b_text_slice_add(out, pieces[i]);
     }
-    return f->answer.failed ? -HTTP_E_OUT_OF_MEMORY : 0;
+    return out->failed ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 
-static int take_answer(struct gw_fetch *f, struct rt_call *call, struct up_exchange *x) {
+int gw_take_answer(struct up_exchange *x, const struct rt_call *call, size_t limit, struct b_text *out) {
     struct b_slice *pieces = gw_worker()->pieces;
-    f->status = x->res.status;
-    f->content_type = b_arena_copy(&call->arena, http_fields_value(&x->res.fields, HTTP_FIELD_CONTENT_TYPE));
-    f->answer = b_text_heap(B_TAG_REQUESTS, f->limit);
-    if (x->res.body == HTTP_BODY_LENGTH && x->res.content_length > f->limit)
+    *out = b_text_heap(B_TAG_REQUESTS, limit);
+    if (x->res.body == HTTP_BODY_LENGTH && x->res.content_length > limit)
         return -HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE;
     if (x->res.body == HTTP_BODY_LENGTH)
-        b_text_reserve(&f->answer, (size_t)x->res.content_length);
+        b_text_reserve(out, (size_t)x->res.content_length);
     for (int n = up_read_ready(x, pieces);; n = up_read(x, pieces, call->deadline)) {
-        if (n < 0 && n != -EAGAIN)
-            return n;
-        int rc = n > 0 ? take_pieces(f, pieces, n) : 0;
+        if (n < 0 && n != -EAGAIN) /* it had all that was left */
+            return n == -HTTP_E_UPSTREAM_TIMEOUT ? -HTTP_E_DEADLINE_EXCEEDED : n;
+        int rc = n > 0 ? take_pieces(out, pieces, n) : 0;
         if (rc || x->done)
             return rc;
     }
+}
+
+static int take(struct gw_fetch *f, struct rt_call *call, struct up_exchange *x) {
+    f->status = x->res.status;
+    f->content_type = b_arena_copy(&call->arena, http_fields_value(&x->res.fields, HTTP_FIELD_CONTENT_TYPE));
+    return gw_take_answer(x, call, f->limit, &f->answer);
 }
 
 /* Not inlined: its frame is large, and gone while the answer is looked at. */
@@ -84,7 +88,7 @@ __attribute__((noinline)) int gw_fetch(struct gw_fetch *f, struct rt_call *call,
     f->req.body = f->body.len ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
     f->req.content_length = f->body.len ? f->body.len : HTTP_LENGTH_UNKNOWN;
     int rc = up_start(&x, call, u, &f->req, &client, gw_worker()->res_fields, GW_FIELDS_MAX);
-    rc = rc ? rc : take_answer(f, call, &x);
+    rc = rc ? rc : take(f, call, &x);
     if (rc)
         explain(f, rc, x.why);
     up_finish(&x);

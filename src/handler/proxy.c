@@ -8,6 +8,7 @@
 #include "handler/hash_on_common.h"
 #include "handler/proxy_path.h"
 #include "handler/proxy_trailers.h"
+#include "handler/proxy_transform.h"
 #include "handler/proxy_upgrade.h"
 #include "runtime/worker.h"
 #include "upstream/attempt.h"
@@ -17,11 +18,13 @@ struct proxy_conf {
     struct cfg_upstream_ref upstream;
     struct hd_path_conf path;
     struct cfg_list upgrade, trailers; /* struct cfg_text */
+    struct hd_transform_conf transform;
 };
 
 struct proxy_state {
     struct up_upstream *upstream;
-    struct hd_path *path; /* NULL: it goes on as it came */
+    struct hd_path *path;           /* NULL: it goes on as it came */
+    struct hd_transform *transform; /* NULL: none */
     struct b_slice name;
     const struct proxy_conf *conf;
     struct cfg_hash_on hash_on;
@@ -85,6 +88,13 @@ static const struct cfg_option options[] = {
      .help =
          "fields that may stand behind a chunked body, both ways; others are dropped. A client gets them when it "
          "sends `TE: trailers`"},
+    {.name = "transform",
+     .type = CFG_OBJECT,
+     CFG_AT(struct proxy_conf, transform),
+     .flags = CFG_OPTIONAL,
+     .table = &hd_transform_table,
+     .help =
+         "templates for the JSON of requests and answers, which then have to be there whole before they go on"},
     {0},
 };
 
@@ -105,7 +115,6 @@ static const struct cfg_table table = {.name = "a proxy",
 static int open(const struct gw_open *o, const struct cfg_route *route, const void *conf, void **state) {
     const struct proxy_conf *c = conf;
     struct proxy_state *s = b_arena_zalloc(o->arena, sizeof *s);
-    (void)route;
     if (!s)
         return cfg_error_memory(o->errors);
     s->upstream = up_get(o->gateway->upstreams, c->upstream.upstream);
@@ -115,6 +124,11 @@ static int open(const struct gw_open *o, const struct cfg_route *route, const vo
     s->hashed = s->upstream->conf.hash_on.ptr && !cfg_parse_hash_on(s->upstream->conf.hash_on, &s->hash_on);
     s->conf = c;
     if (hd_path_open(o, &c->path, &s->path)) {
+        up_put(s->upstream);
+        return -EINVAL;
+    }
+    if (hd_transform_open(o, route, &c->transform, &s->transform)) {
+        hd_path_free(s->path);
         up_put(s->upstream);
         return -EINVAL;
     }
@@ -229,7 +243,8 @@ static __attribute__((noinline)) int count_forwards(struct exchange *ex) {
 /* What the callbacks of the upstream side need. */
 struct carried {
     struct exchange *ex;
-    struct hd_trailers *trailers; /* NULL: the route lets none through */
+    struct hd_trailers *trailers;         /* NULL: the route lets none through */
+    struct hd_transforming *transforming; /* NULL: the route transforms nothing */
 };
 
 static __attribute__((noinline)) int prepare(const struct carried *c, const struct proxy_state *s,
@@ -335,8 +350,9 @@ static int explain(struct exchange *ex, const struct proxy_state *s, const struc
     const char *endpoint = x->endpoint ? x->endpoint->text : "none";
     ex->phase = x->phase;
     ex->retry_after = x->retry_after;
-    if (info->side == HTTP_SIDE_CLIENT)
-        return rc;
+    if (info->side == HTTP_SIDE_CLIENT || error == HTTP_E_TEMPLATE_FAILED ||
+        error == HTTP_E_UPSTREAM_BAD_JSON)
+        return rc; /* the detail is there */
     if (error == HTTP_E_DEADLINE_EXCEEDED || error == HTTP_E_UPSTREAM_TIMEOUT)
         return gw_error(ex, error, "upstream %.*s, endpoint %s: time ran out in the phase: %s",
                         B_FMT(s->name), endpoint, x->phase);
@@ -362,6 +378,10 @@ static int carry(struct carried *c, const struct proxy_state *s) {
         client.takes_trailers = c->trailers->wanted;
     }
     int rc = prepare(c, s, &out);
+    if (rc == 0 && c->transforming) {
+        rc = hd_transform_request(ex, c->transforming, &out, &client);
+        ex->req.fields = out.fields;
+    }
     if (rc)
         return rc;
     ex->close |= client.upgrade.len != 0; /* what follows the request is no HTTP, come what may (S24) */
@@ -372,6 +392,8 @@ static int carry(struct carried *c, const struct proxy_state *s) {
     ex->attempts = x.attempts;
     if (rc == 0 && x.res.status == 101)
         rc = gw_tunnel_open(ex, &x, client.upgrade);
+    else if (rc == 0 && c->transforming && hd_transform_wants(c->transforming, ex, x.res.status))
+        rc = hd_transform_answer(ex, c->transforming, &x);
     else if (rc == 0) {
         x.res.keep_alive &= !client.upgrade.len;
         rc = relay(ex, &x, c->trailers);
@@ -392,7 +414,10 @@ static int run(struct exchange *ex, void *state) {
             return answered < 0 ? answered : 0;
     }
     int rc = s->conf->trailers.count ? hd_trailers_open(ex, &s->conf->trailers, &c.trailers) : 0;
+    if (rc == 0 && s->transform)
+        rc = hd_transform_begin(ex, s->transform, &c.transforming);
     rc = rc ? rc : carry(&c, s);
+    hd_transform_end(c.transforming);
     if (c.trailers)
         hd_trailers_close(ex, c.trailers);
     return rc;
