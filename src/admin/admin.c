@@ -17,6 +17,8 @@ const struct adm_path adm_paths[] = {
     {"/api/v1/config/routes", ADM_GET, false, "the routes in force", adm_routes},
     {"/api/v1/upstreams", ADM_GET, false, "upstreams and endpoints: limits, load, breakers, health",
      adm_upstreams},
+    {"/api/v1/slow", ADM_GET, false, "the slowest and the last failed requests, and what they waited for",
+     adm_slow},
     {"/debug/fibers", ADM_GET, false, "fibers, stacks and workers", adm_fibers},
     {0},
 };

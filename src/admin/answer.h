@@ -55,6 +55,7 @@ int adm_post_reload(struct exchange *ex); /* control.c */
 int adm_post_drain(struct exchange *ex);
 int adm_log(struct exchange *ex);
 int adm_routes(struct exchange *ex); /* inside.c */
+int adm_slow(struct exchange *ex);
 int adm_fibers(struct exchange *ex);
 int adm_upstreams(struct exchange *ex); /* upstreams.c */
 

@@ -1,6 +1,7 @@
 /* A look inside, as JSON: what is in force, and what the runtime is at. */
 #include "admin/answer.h"
 #include "gateway/conn.h"
+#include "gateway/recorder.h"
 
 /* ---- routes ---- */
 
@@ -48,6 +49,15 @@ int adm_routes(struct exchange *ex) {
         write_route(&w, s, s->routes[i]);
     json_array_end(&w);
     json_object_end(&w);
+    return adm_finish(ex, &w);
+}
+
+/* ---- slow and failed requests ---- */
+
+int adm_slow(struct exchange *ex) {
+    struct b_text t = adm_text();
+    struct json_writer w = json_writer(&t);
+    gw_write_recorded(&w);
     return adm_finish(ex, &w);
 }
 

@@ -72,6 +72,7 @@ struct gw_worker {
     struct b_counter connections, tunnels_open;
     struct b_counter given;                 /* connections that others got from here */
     struct b_counter tunnel_in, tunnel_out; /* bytes */
+    rt_time failed_after;                   /* when the flight recorder takes a failed request again */
     char date[HTTP_DATE_LEN];
     rt_time date_until; /* the text above is right until then */
 };

@@ -26,6 +26,7 @@ struct exchange;
 struct gw_conn;
 struct gw_route;
 struct gw_snapshot;
+struct gw_span;
 struct gw_tunnel;
 
 /* Runs just before the response head is written, innermost first, so that a middleware can change it. It lives on the
@@ -73,7 +74,8 @@ struct exchange {
     uint64_t body_out;
     /* what the upstream side found out, for logs and metrics */
     struct b_slice upstream, endpoint;
-    unsigned attempts;
+    unsigned attempts, span_count;
+    const struct gw_span *spans;    /* of an aggregate's calls, see recorder.h */
     rt_time started, upstream_time; /* clock at the first byte; time spent on upstreams */
     const char *phase;              /* what is being waited for; literal, for deadline_exceeded */
     char first_chunk[GW_ARENA_FIRST];

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "gateway/conn.h"
+#include "gateway/recorder.h"
 #include "gateway/reference.h"
 #include "gateway/tunnel.h"
 #include "net/dns.h"
@@ -371,6 +372,7 @@ void gw_stop(struct gateway *g) {
         gw_snapshot_free(s);
     atomic_store(&g->snapshot, NULL);
     gw_references_free(g);
+    gw_recorder_clear();
     up_registry_free(g->upstreams);
     g->upstreams = NULL;
     gw_workers_free();

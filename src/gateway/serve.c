@@ -5,6 +5,7 @@
 #include "base/sanitize.h"
 #include "gateway/balance.h"
 #include "gateway/overload.h"
+#include "gateway/recorder.h"
 #include "gateway/router.h"
 #include "gateway/tunnel.h"
 #include "http/h1_parse.h"
@@ -257,6 +258,7 @@ static void record(struct exchange *ex) {
     if (ex->conn->listener->admin)
         return;
     tel_route_observe(ex->route->metrics, rt_index(), ex->req.method, ex->res.status, ns);
+    gw_record(ex, ns);
 }
 
 /* --- the next one --- */

@@ -5,10 +5,12 @@
 
 #include "gateway/conn.h"
 #include "gateway/overload.h"
+#include "gateway/recorder.h"
 #include "handler/aggregate_call.h"
 #include "runtime/worker.h"
 #include "json/writer.h"
 
+#define TRACE_MAX 8192
 #define ANSWER_MAX ((size_t)64 << 20)
 #define CROWDED_PERCENT 90 /* of max_in_flight: weak calls are left out from there */
 
@@ -414,6 +416,50 @@ static int pass_on(struct job *j) {
     return rc ? rc : gw_answer(ex, b_text_slice(&it->fetch.answer));
 }
 
+/* ---- what is told of it ---- */
+
+/* What the calls took, for the recorder and for who asks for it. Memory that is short costs only that. */
+static void tell_spans(struct job *j) {
+    unsigned count = 0, n = 0;
+    for (unsigned i = 0; i < j->a->count; i++)
+        count += j->parts[i].made;
+    struct gw_span *spans = b_arena_alloc(&j->ex->call.arena, count * sizeof *spans);
+    for (unsigned i = 0; spans && i < j->a->count; i++)
+        for (unsigned k = 0; k < j->parts[i].made; k++) {
+            const struct hd_item *it = j->parts[i].items[k];
+            spans[n++] = (struct gw_span){.name = it->call->name,
+                                          .upstream = it->call->conf->upstream.name,
+                                          .reason = it->reason,
+                                          .begun = it->began ? it->began : j->ex->started,
+                                          .took = it->took,
+                                          .status = it->fetch.status};
+        }
+    j->ex->spans = spans;
+    j->ex->span_count = n;
+}
+
+/* `X-Weir-Trace: 1` of a trusted client: the calls as a field of the answer, whatever that is. */
+static void add_trace(struct exchange *ex, struct gw_head_hook *self) {
+    struct b_text out = b_text_heap(B_TAG_REQUESTS, TRACE_MAX);
+    struct json_writer w = json_writer(&out);
+    (void)self;
+    gw_write_spans(&w, ex);
+    struct b_slice value = out.failed ? B_LIT("[]") : b_arena_copy(&ex->call.arena, b_text_slice(&out));
+    if (!value.ptr || http_fields_add(&ex->call.arena, &ex->res.fields, B_LIT("weir-trace"), value) != 0)
+        ex->close = true; /* memory is short */
+    b_text_free(&out);
+}
+
+static void trace(struct exchange *ex) {
+    const struct http_field *f = http_fields_find_name(&ex->req.fields, B_LIT("x-weir-trace"));
+    struct gw_head_hook *hook;
+    if (!f || !b_slice_eq(http_field_value(f), B_LIT("1")) || !gw_peer_trusted(ex) ||
+        !(hook = b_arena_alloc(&ex->call.arena, sizeof *hook)))
+        return;
+    *hook = (struct gw_head_hook){.fn = add_trace, .next = ex->hooks};
+    ex->hooks = hook;
+}
+
 /* ---- after it ---- */
 
 /* Those whose calls have all succeeded, or whose defaults are in place. */
@@ -452,6 +498,8 @@ static void clean_up(struct job *j) {
 static int serve(struct job *j) {
     int rc = make_calls(j);
     rt_scope_leave(&j->scope); /* what is not needed any more is cancelled */
+    tell_spans(j);
+    trace(j->ex);
     if (rc == 0 && j->fatal)
         rc = fatal_error(j);
     else if (rc == 0)

@@ -442,3 +442,51 @@ routes:
     result = run_weir("check", "-c", str(config))
     assert result.returncode == 1
     assert f"{config}:8:43: nothing here is called \"odrer\"" in result.stderr + result.stdout
+
+
+# ---- seeing it ----
+
+def traced(origin, trusted=True, **options):
+    config = aggregate(origin, {"order": {"path": "/order"}, "user": {"path": "/user/{order.id}", "need": "weak", "timeout": "100ms"}}, **options)
+    return {**config, "trusted_proxies": ["127.0.0.0/8"] if trusted else []}
+
+
+def test_a_trusted_client_gets_the_waterfall(lab):
+    origin = lab.origin(site(order=lambda r, p: time.sleep(0.05) or as_json(ORDER), user=hang))
+    weir = lab.weir(traced(origin))
+    answer, _ = ask(weir, headers=[("X-Weir-Trace", "1")])
+    order, user = json.loads(header(answer, "weir-trace"))
+    assert (order["call"], order["upstream"], order["status"]) == ("order", "o", 200) and order["took_ms"] >= 50
+    assert (user["call"], user["failed"]) == ("user", "timeout") and user["took_ms"] >= 100 and "status" not in user
+    assert user["start_ms"] >= order["start_ms"] + order["took_ms"] - 1
+    assert header(ask(weir)[0], "weir-trace") is None
+    origin.answer = site(order=lambda r, p: reply(500))
+    answer, body = ask(weir, status=502, headers=[("X-Weir-Trace", "1")])
+    assert body["code"] == "call_failed" and json.loads(header(answer, "weir-trace"))[0]["failed"] == "status"
+
+
+def test_others_do_not(lab):
+    origin = lab.origin(site(order=ORDER, user={}))
+    weir = lab.weir(traced(origin, trusted=False))
+    assert header(ask(weir, headers=[("X-Weir-Trace", "1")])[0], "weir-trace") is None
+
+
+def test_the_flight_recorder_keeps_slow_and_failed_ones(lab):
+    origin = lab.origin(site(order=lambda r, p: time.sleep(0.2 if "slow" in r.target else 0) or as_json(ORDER), bad=lambda r, p: reply(500)))
+    config = aggregate(origin, {"order": {"path": "/order?{id}"}})
+    config["routes"].append({"match": {"path": "/bad/{id}"}, "aggregate": {"calls": {"b": {"upstream": "o", "path": "/bad"}}}})
+    weir = lab.weir(config)
+    for i in range(40):
+        ask(weir, f"/orders/{i}")
+    ask(weir, "/orders/slow")
+    ask(weir, "/bad/1", status=502)
+
+    def recorded():
+        return weir.admin("GET", "/api/v1/slow").json()
+    wait_until(lambda: recorded()["failed"], "the last one is recorded")
+    slow, failed = recorded()["slow"], recorded()["failed"]
+    assert len(slow) == 32 and slow[0]["target"] == "/orders/slow" and slow[0]["route"] == "/orders/{id}"
+    assert slow[0]["calls"][0]["took_ms"] >= 200 and slow[0]["took_ms"] >= slow[0]["calls"][0]["took_ms"]
+    assert [one["took_ms"] for one in slow] == sorted((one["took_ms"] for one in slow), reverse=True)
+    assert failed[0]["code"] == "call_failed" and failed[0]["status"] == 502 and failed[0]["calls"][0]["failed"] == "status"
+    assert "call b" in failed[0]["detail"] and failed[0]["request_id"]
