@@ -506,8 +506,9 @@ struct json_node *json_interpolation(struct json_compiler *c, struct b_slice tex
 
 struct json_node *json_string_template(struct json_compiler *c, struct b_slice text) {
     if (text.len && text.ptr[0] == '$') {
+        bool parenthesis = text.len > 1 && text.ptr[1] == '('; /* $(a == b): the dollar is of the whole */
         if (text.len == 1 || text.ptr[1] != '$')
-            return json_expression(c, text);
+            return json_expression(c, b_slice_from(text, parenthesis));
         text = b_slice_from(text, 1);
     }
     return json_interpolation(c, text);

@@ -91,7 +91,7 @@ void json_slot_drop(struct json_compiler *c, unsigned slot);
 struct json_node *json_expression(struct json_compiler *c, struct b_slice text);
 /* Text with {expressions} in it; `{{` is a brace. */
 struct json_node *json_interpolation(struct json_compiler *c, struct b_slice text);
-/* What a string of a config is: an expression if it begins with a dollar (`$$` is a dollar), else text. */
+/* What a string of a config is: an expression if it begins with a dollar (`$$` is a dollar; `$(...)` any expression), else text. */
 struct json_node *json_string_template(struct json_compiler *c, struct b_slice text);
 /* A constant: JSON text, which is copied. */
 struct json_node *json_constant(struct json_compiler *c, struct b_slice json);

@@ -120,6 +120,7 @@ TEST(operators) {
     MAKES("$order.id > 6 && $order.id <= 7", "true");
     MAKES("$order.none > 1", "false");
     MAKES("$order.none == null", "true");
+    MAKES("$(!order.off && order.id == 7)", "true");
 }
 
 TEST(negation) {
