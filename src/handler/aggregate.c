@@ -23,6 +23,7 @@ struct part {
     struct json_index index;
     struct hd_item *failed;
     const char *reason; /* of a failure */
+    rt_time stale;      /* an answer of that age stands in; -1: none does */
     bool begun, over;
 };
 
@@ -105,6 +106,22 @@ static int list_missing(struct job *j) {
     return j->view.missing.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
 }
 
+/* The last good answer of the call, if there is one that may stand in. */
+static bool take_stale(struct job *j, struct part *p) {
+    const struct hd_call *call = call_of(j, p);
+    struct json_fault fault;
+    p->stale = -1;
+    if (!call->stale || !p->made)
+        return false;
+    const struct http_request *r = &p->items[0]->fetch.req;
+    p->all = b_text_heap(B_TAG_REQUESTS, HD_STALE_ANSWER_MAX);
+    p->index.tag = B_TAG_REQUESTS;
+    p->stale = hd_stale_find(call->stale, r->path, r->query, call->conf->stale, &p->all);
+    if (p->stale >= 0 && json_index(&p->index, b_text_slice(&p->all), &fault) != 0)
+        p->stale = -1;
+    return p->stale >= 0;
+}
+
 static int part_fails(struct job *j, struct part *p, const char *reason) {
     const struct hd_call *call = call_of(j, p);
     p->reason = reason;
@@ -114,7 +131,8 @@ static int part_fails(struct job *j, struct part *p, const char *reason) {
         j->fatal = p;
         return 0;
     }
-    j->view.env.slots[call->slot] = json_operand_value(json_root(&call->otherwise));
+    j->view.env.slots[call->slot] =
+        json_operand_value(json_root(take_stale(j, p) ? &p->index : &call->otherwise));
     j->ex->partial = true;
     tel_add(call->incomplete, rt_index(), 1);
     return list_missing(j);
@@ -149,7 +167,11 @@ static int part_succeeds(struct job *j, struct part *p) {
     j->over |= (uint64_t)1 << (p - j->parts);
     if (call->each)
         return gather(j, p);
-    j->view.env.slots[call->slot] = hd_item_result(p->items[0]);
+    struct hd_item *it = p->items[0];
+    j->view.env.slots[call->slot] = hd_item_result(it);
+    if (call->stale && it->index.count)
+        hd_stale_keep(call->stale, it->fetch.req.path, it->fetch.req.query, b_text_slice(&it->fetch.answer),
+                      call->conf->stale / 10);
     return 0;
 }
 
@@ -328,6 +350,10 @@ static struct b_slice missing_field(struct job *j) {
         if (strcmp(p->reason, "status") == 0) {
             b_text_lit(&out, ";status=");
             b_text_u64(&out, p->failed->fetch.status);
+        }
+        if (p->stale >= 0) {
+            b_text_lit(&out, ";stale=");
+            b_text_u64(&out, (uint64_t)(p->stale / RT_S));
         }
     }
     struct b_slice copy = b_arena_copy(&j->ex->call.arena, b_text_slice(&out));

@@ -118,6 +118,15 @@ static const struct cfg_option call_options[] = {
      CFG_AT(struct hd_call_conf, otherwise),
      .example = "[]",
      .help = "what stands in for a weak call that failed; null when left out"},
+    {.name = "stale",
+     .type = CFG_DURATION,
+     CFG_AT(struct hd_call_conf, stale),
+     .default_text = "0s",
+     .max = 24 * CFG_H,
+     .example = "60s",
+     .help =
+         "how old the last good answer of a weak call may be to stand in for one that failed, before `default` does; "
+         "some 256 answers of up to 64 KiB are kept, by path and query"},
     {.name = "accept",
      .type = CFG_STRINGS,
      CFG_AT(struct hd_call_conf, accept),
@@ -167,6 +176,9 @@ static int check_call(struct cfg_errors *errors, const struct cfg_node *node, vo
     if (c->pass.count && c->need != HD_STRONG)
         rc = cfg_error_at(errors, c->pass.node,
                           "only the answer of a strong call can become the whole answer");
+    if (c->stale && (c->need != HD_WEAK || c->each.head.node || http_method_of(c->method) != HTTP_METHOD_GET))
+        rc = cfg_error_at(errors, cfg_node_get(node, "stale"),
+                          "only a weak call of GET without `each` has stale answers");
     if (c->otherwise && c->need != HD_WEAK)
         rc = cfg_error_key(errors, c->otherwise, "only a weak call has a default: a %s one %s",
                            needs[c->need], c->need == HD_STRONG ? "must succeed" : "has no result");
@@ -407,6 +419,8 @@ static int compile_call(struct building *b, struct hd_call *call) {
     take_statuses(&call->accept, &conf->accept, "2xx");
     take_statuses(&call->pass, &conf->pass, NULL);
     take_series(b, call);
+    if (rc == 0 && conf->stale && !(call->stale = hd_stale_get(b->route->match.path, call->name)))
+        rc = cfg_error_memory(b->o->errors);
     return rc;
 }
 
@@ -538,5 +552,6 @@ void hd_aggregate_close(void *state) {
     for (unsigned i = 0; i < a->count; i++) {
         up_put(a->calls[i].upstream);
         json_index_free(&a->calls[i].otherwise);
+        hd_stale_put(a->calls[i].stale);
     }
 }

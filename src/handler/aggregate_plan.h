@@ -3,6 +3,7 @@
 #define HANDLER_AGGREGATE_PLAN_H
 
 #include "gateway/template.h"
+#include "handler/aggregate_stale.h"
 #include "telemetry/metrics.h"
 #include "upstream/attempt.h"
 
@@ -23,6 +24,7 @@ struct hd_call_conf {
     struct cfg_list query, headers;                /* struct cfg_text with names */
     struct cfg_list forward_headers, accept, pass; /* struct cfg_text */
     const struct cfg_node *body, *otherwise;
+    int64_t stale;   /* 0: none */
     int64_t timeout; /* 0: what is left of the deadline */
     int need;        /* enum hd_need */
     struct hd_each_conf each;
@@ -64,6 +66,7 @@ struct hd_call {
     unsigned pair_count, header_count;
     struct hd_statuses accept, pass;
     struct json_index otherwise; /* of the default's text */
+    struct hd_stale *stale;      /* NULL: none */
     struct tel_series *incomplete, *left_out, *dropped, *failed;
 };
 

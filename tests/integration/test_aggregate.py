@@ -406,6 +406,7 @@ MISTAKES = {
     "async": ({"a": {"path": "/", "need": "async"}}, {"response": "$a"}, "a is async"),
     "default": ({"a": {"path": "/", "need": "weak", "default": "$id"}}, {}, "a default is a constant"),
     "strong default": ({"a": {"path": "/", "default": 1}}, {}, "only a weak call has a default"),
+    "stale": ({"a": {"path": "/", "stale": "1s"}}, {}, "only a weak call of GET without `each` has stale answers"),
     "word": ({"a": {"path": "/"}}, {"response": {"$eech": 1}}, '"$eech" is no word of templates'),
     "each": ({"a": {"path": "/"}}, {"response": {"$each": "$a", "$do": 1}}, '"$each" needs "$as"'),
     "key": ({"a": {"path": "/"}}, {"response": {"$each": "$a", "$as": "x", "$do": 1, "$wher": 1}}, 'is it "$where"?'),
@@ -490,3 +491,30 @@ def test_the_flight_recorder_keeps_slow_and_failed_ones(lab):
     assert [one["took_ms"] for one in slow] == sorted((one["took_ms"] for one in slow), reverse=True)
     assert failed[0]["code"] == "call_failed" and failed[0]["status"] == 502 and failed[0]["calls"][0]["failed"] == "status"
     assert "call b" in failed[0]["detail"] and failed[0]["request_id"]
+
+
+# ---- stale answers ----
+
+def test_the_last_good_answer_stands_in(lab):
+    origin = lab.origin(site(order=ORDER, coupon=lambda r, p: as_json({"code": r.target.split("=")[1]})))
+    call = {"path": "/coupon?o={id}", "need": "weak", "stale": "1h", "default": {"code": "none"}}
+    config = aggregate(origin, {"order": {"path": "/order"}, "coupon": call}, response="$coupon.code", upstream={"retry": {"attempts": 1}})
+    weir = lab.weir(config)
+    for i in "ab":
+        assert ask(weir, f"/orders/{i}")[1] == i
+    origin.answer = site(order=ORDER, coupon=lambda r, p: reply(500))
+    answer, body = ask(weir, "/orders/a")
+    assert body == "a" and re.fullmatch(r"coupon;reason=status;status=500;stale=\d+", header(answer, "weir-missing"))
+    weir.reload({**config, "limits": {"max_uri": "4KiB"}})
+    assert ask(weir, "/orders/b")[1] == "b"  # it lives on
+    answer, body = ask(weir, "/orders/c")
+    assert body == "none" and header(answer, "weir-missing") == "coupon;reason=status;status=500"
+
+
+def test_stale_answers_have_an_age(lab):
+    origin = lab.origin(site(order=ORDER, coupon={"code": 1}))
+    weir = lab.weir(aggregate(origin, {"order": {"path": "/order"}, "coupon": {"path": "/coupon", "need": "weak", "stale": "50ms"}},
+                              response="$coupon", upstream={"retry": {"attempts": 1}}))
+    assert ask(weir)[1] == {"code": 1}
+    origin.answer = site(order=ORDER, coupon=lambda r, p: reply(500))
+    wait_until(lambda: ask(weir)[1] is None, "it is too old")
