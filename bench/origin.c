@@ -4,7 +4,7 @@
  *
  *   /SIZE            a body of SIZE bytes: /17 /1k /50k /1m
  *   /json/SIZE       the same as JSON, an object with an array of records; SIZE is 100 or more
- *   /delay/MS/SIZE   the same after MS milliseconds
+ *   /delay/MS/SIZE   the same after MS milliseconds; /every/N/delay/MS/SIZE: only for one request in N
  */
 #include "common.h"
 
@@ -139,12 +139,21 @@ static bool parse_number(const char **cursor, size_t max, bool with_unit, size_t
 /* `path` ends in a space or '?', as in a request line. NULL: no such path. */
 static const struct answer *route(const char *path, size_t *delay_ms) {
     size_t size;
+    size_t every = 1;
+    static size_t count; /* relaxed: it is to be one in N, not which */
     *delay_ms = 0;
+    if (strncmp(path, "/every/", 7) == 0) {
+        path += 7;
+        if (!parse_number(&path, 1000000, false, &every) || every == 0)
+            return NULL;
+    }
     if (strncmp(path, "/delay/", 7) == 0) {
         path += 7;
         if (!parse_number(&path, 600000, false, delay_ms))
             return NULL;
     }
+    if (every > 1 && __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED) % every != 0)
+        *delay_ms = 0;
     bool json = strncmp(path, "/json/", 6) == 0;
     if (json)
         path += 5;

@@ -63,6 +63,10 @@ SCENARIOS = {
               "about": "one request becomes four calls of 2.4 KB JSON each, checked and merged"},
     "merge50k": {"kind": "load", "path": "/merge/50k", "size": None, "connections": 64, "compose": True,
                  "about": "one request becomes four calls of 50 KB JSON each, checked and merged"},
+    "weak": {"kind": "load", "path": "/weak/20", "size": None, "connections": 64, "compose": True, "rate": 1000,
+             "about": "1,000 requests/s of two calls; one in twenty of the weak one's answers takes 2 s, its timeout is 50 ms"},
+    "weak_well": {"kind": "load", "path": "/weak/1000000", "size": None, "connections": 64, "compose": True, "rate": 1000,
+                  "about": "the same, and (nearly) none is late"},
     "reshape": {"kind": "load", "path": "/reshape/500k", "size": None, "connections": 8, "compose": True,
                 "about": "500 KB of JSON, checked and reshaped record by record"},
     "slow": {"kind": "slow", "path": "/1k", "size": 1024, "connections": 64, "rate": 1000, "slow": 10000,
@@ -264,7 +268,7 @@ class Bench:
         return rounds
 
     def load_table(self, name, scenario, rate=0.0):
-        rounds = self.all_rounds(name, scenario, rate)
+        rounds = self.all_rounds(name, scenario, rate or scenario.get("rate", 0.0))
         return {"rows": [self.median_row(subject.name, rounds, scenario["size"]) for subject in self.able(scenario)], "rounds": rounds}
 
     def able(self, scenario):

@@ -195,6 +195,12 @@ routes:
         c: {{upstream: o, path: "/json/{{size}}"}}
         d: {{upstream: o, path: "/json/{{size}}"}}
       response: {{a: $a, b: $b, c: $c, d: $d}}
+  - match: {{path: "/weak/{{every}}"}}
+    aggregate:
+      calls:
+        a: {{upstream: o, path: "/json/2400"}}
+        w: {{upstream: o, path: "/every/{{every}}/delay/2000/json/2400", need: weak, timeout: 50ms}}
+      response: {{a: $a.id, w: $w.id}}
   - match: {{path: "/reshape/{{size}}"}}
     aggregate:
       calls: {{search: {{upstream: o, path: "/json/{{size}}"}}}}

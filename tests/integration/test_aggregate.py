@@ -518,3 +518,20 @@ def test_stale_answers_have_an_age(lab):
     assert ask(weir)[1] == {"code": 1}
     origin.answer = site(order=ORDER, coupon=lambda r, p: reply(500))
     wait_until(lambda: ask(weir)[1] is None, "it is too old")
+
+
+def test_weak_calls_are_left_out_when_weir_is_crowded(lab):
+    """At 90 % of max_in_flight they are not made at all."""
+    origin = lab.origin(site(order=ORDER, extra={}, hang=hang))
+    config = aggregate(origin, {"order": {"path": "/order"}, "extra": {"path": "/extra", "need": "weak", "default": "d"}}, response="$extra")
+    config["routes"].append({"match": {"path": "/hang"}, "deadline": "300s", "proxy": "o"})
+    weir = lab.weir({**config, "limits": {"max_in_flight": 10}})
+    assert ask(weir)[1] == {}
+    conns = [weir.connect() for _ in range(9)]
+    for conn in conns[:8]:
+        conn.request("GET", "/hang")
+    weir.wait_metric(8, "weir_in_flight_requests")
+    answer, body = ask(weir)  # the ninth
+    assert body == "d" and header(answer, "weir-missing") == "extra;reason=overload"
+    for conn in conns:
+        reset(conn)
