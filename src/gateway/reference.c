@@ -112,6 +112,8 @@ int gw_references_init(struct gateway *g) {
 }
 
 void gw_references_free(struct gateway *g) {
+    if (!g->tables.next)
+        return; /* it did not come to gw_start */
     tel_collector_remove(&age, collect_ages, g);
     tel_collector_remove(&row_count, collect_rows, g);
     for (struct b_list *n; (n = b_list_pop_front(&g->tables));) {
