@@ -111,6 +111,13 @@ int gw_references_init(struct gateway *g) {
     return tel_collector(&age, collect_ages, g) || tel_collector(&row_count, collect_rows, g) ? -ENOMEM : 0;
 }
 
+static void free_retired(struct gw_table *t) {
+    for (struct gw_rows *rows; (rows = t->retired);) {
+        t->retired = rows->older;
+        gw_rows_free(rows);
+    }
+}
+
 void gw_references_free(struct gateway *g) {
     if (!g->tables.next)
         return; /* it did not come to gw_start */
@@ -118,6 +125,7 @@ void gw_references_free(struct gateway *g) {
     tel_collector_remove(&row_count, collect_rows, g);
     for (struct b_list *n; (n = b_list_pop_front(&g->tables));) {
         struct gw_table *t = B_CONTAINER(n, struct gw_table, link);
+        free_retired(t);
         gw_rows_free(atomic_load(&t->rows));
         b_free(t->name);
         b_free(t);
@@ -196,7 +204,8 @@ static void pass(void *arg) {
     (void)arg;
 }
 
-/* Templates hold rows no longer than a turn: when every worker has run this, nobody has the old ones. */
+/* Templates hold rows no longer than a turn: when every worker has run this, nobody has the old ones. Where that fails (memory is
+ * short, or the process ends), they wait for the next time. */
 static void swap(struct gw_table *t, struct gw_rows *rows) {
     rows->loaded = rt_clock();
     pthread_mutex_lock(&lock);
@@ -204,13 +213,10 @@ static void swap(struct gw_table *t, struct gw_rows *rows) {
     pthread_mutex_unlock(&lock);
     if (!old)
         return;
-    rt_cancel_off();
-    while (rt_on_all_workers("table swapped", pass, NULL) != 0) {
-        int rc = rt_sleep_until(rt_after(rt_now(), 10 * RT_MS));
-        (void)rc;
-    }
-    rt_cancel_on();
-    gw_rows_free(old);
+    old->older = t->retired;
+    t->retired = old;
+    if (rt_on_all_workers("table swapped", pass, NULL) == 0)
+        free_retired(t);
 }
 
 static void tell_failure(const struct gw_table *t, const char *what, size_t at, bool json) {

@@ -20,13 +20,15 @@ struct gw_rows {
         uint64_t hash;
     } * slots; /* linear probing, half full at the most */
     uint32_t mask, count;
-    rt_time loaded; /* clock */
+    rt_time loaded;        /* clock */
+    struct gw_rows *older; /* of those that may still be read */
 };
 
 struct gw_table {
     struct b_list link; /* gateway->tables */
     char *name;
     _Atomic(struct gw_rows *) rows; /* NULL: not loaded yet */
+    struct gw_rows *retired;        /* its fiber's: rows that are not looked up any more */
     _Atomic bool running;           /* its fiber */
     _Atomic bool wanted;            /* the config in force has it; for metrics and readiness */
     _Atomic bool required;

@@ -235,7 +235,7 @@ bool gw_template_fixed(const struct json_compiler *c, const struct json_node *n,
 
 /* ---- what templates see of a request ---- */
 
-/* A value between its escapes, and `+` for a blank in a query. */
+/* A value between its escapes, and `+` for a blank in a query. ptr NULL: memory is short. */
 static struct b_slice unescaped(struct b_arena *arena, struct b_slice s, bool query) {
     if (b_slice_find(s, '%') == s.len && (!query || b_slice_find(s, '+') == s.len))
         return s;
@@ -258,15 +258,26 @@ static struct b_slice unescaped(struct b_arena *arena, struct b_slice s, bool qu
     return b_slice(out, out ? n : 0);
 }
 
+/* What has been made for a template; its ptr NULL: memory is short. */
+static struct json_operand made(struct gw_view *v, struct b_slice s, bool raw) {
+    if (s.ptr)
+        return raw ? json_operand_raw(s) : json_operand_text(s);
+    v->env.why = v->env.why ? v->env.why : "memory is short";
+    return (struct json_operand){0};
+}
+
 /* The first parameter of that name. */
-static struct json_operand parameter(const struct gw_view *v, struct b_slice name) {
+static struct json_operand parameter(struct gw_view *v, struct b_slice name) {
     struct b_slice rest = v->ex->req.query, pair;
     while (b_slice_next(&rest, '&', &pair)) {
         size_t at = b_slice_find(pair, '=');
-        if (!b_slice_eq(unescaped(v->env.arena, b_slice(pair.ptr, at), true), name))
+        struct b_slice key = unescaped(v->env.arena, b_slice(pair.ptr, at), true);
+        if (!key.ptr)
+            return made(v, key, false);
+        if (!b_slice_eq(key, name))
             continue;
         struct b_slice value = at < pair.len ? b_slice_from(pair, at + 1) : b_slice("", 0);
-        return json_operand_text(unescaped(v->env.arena, value, true));
+        return made(v, unescaped(v->env.arena, value, true), false);
     }
     return (struct json_operand){0};
 }
@@ -276,25 +287,25 @@ static struct json_operand header(const struct gw_view *v, struct b_slice name) 
     return f ? json_operand_text(http_field_value(f)) : (struct json_operand){0};
 }
 
-static struct json_operand clock_now(const struct gw_view *v, bool rfc3339) {
+static struct json_operand clock_now(struct gw_view *v, bool rfc3339) {
     rt_time now = rt_wall_clock();
     char text[B_U64_TEXT];
     if (!rfc3339) {
         size_t n = b_format_u64(text, (uint64_t)(now / RT_MS));
-        return json_operand_raw(b_arena_copy(v->env.arena, b_slice(text, n)));
+        return made(v, b_arena_copy(v->env.arena, b_slice(text, n)), true);
     }
     char date[24];
     time_t seconds = (time_t)(now / RT_S);
     struct tm tm;
     size_t n = gmtime_r(&seconds, &tm) ? strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm) : 0;
-    return json_operand_text(b_arena_copy(v->env.arena, b_slice(date, n)));
+    return made(v, b_arena_copy(v->env.arena, b_slice(date, n)), false);
 }
 
 static struct json_operand special(void *arg, enum json_special what, struct b_slice name) {
     struct gw_view *v = arg;
     const struct http_request *r = &v->ex->req;
     switch (what) {
-    case JSON_REQUEST_ID: return json_operand_text(gw_request_id(v->ex));
+    case JSON_REQUEST_ID: return made(v, gw_request_id(v->ex), false);
     case JSON_REQUEST_METHOD: return json_operand_text(r->method_text);
     case JSON_REQUEST_PATH: return json_operand_text(r->path);
     case JSON_REQUEST_QUERY: return name.len ? parameter(v, name) : json_operand_text(r->query);
@@ -373,7 +384,9 @@ int gw_view_open(struct gw_view *v, struct exchange *ex, struct json_operand *sl
         .env = {.slots = slots, .special = special, .row = row, .arg = v, .arena = &ex->call.arena},
         .body = {.tag = B_TAG_REQUESTS}};
     for (unsigned i = 0; i < ex->route->param_count; i++)
-        slots[i] = json_operand_text(unescaped(&ex->call.arena, ex->params[i], false));
+        slots[i] = made(v, unescaped(&ex->call.arena, ex->params[i], false), false);
+    if (v->env.why)
+        return -HTTP_E_OUT_OF_MEMORY;
     return specials & 1u << JSON_REQUEST_BODY ? read_json(v) : 0;
 }
 

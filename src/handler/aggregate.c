@@ -93,6 +93,15 @@ static void start_item(struct job *j, struct part *p, struct hd_item *it) {
 
 /* ---- results ---- */
 
+/* A text of the heap as one of the request's arena; freed. ptr NULL: memory is short. */
+static struct b_slice kept(struct job *j, struct b_text *text) {
+    struct b_slice copy = b_slice(NULL, 0);
+    if (!text->failed)
+        copy = b_arena_copy(&j->ex->call.arena, b_text_slice(text));
+    b_text_free(text);
+    return copy;
+}
+
 static int list_missing(struct job *j) {
     struct b_text out = b_text_heap(B_TAG_REQUESTS, 64 * HD_CALLS_MAX * 8);
     struct json_writer w = json_writer(&out);
@@ -101,8 +110,7 @@ static int list_missing(struct job *j) {
         if (j->parts[i].reason && j->a->calls[i].need == HD_WEAK)
             json_string(&w, j->a->calls[i].name);
     json_array_end(&w);
-    j->view.missing = b_arena_copy(&j->ex->call.arena, b_text_slice(&out));
-    b_text_free(&out);
+    j->view.missing = kept(j, &out);
     return j->view.missing.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
 }
 
@@ -356,9 +364,7 @@ static struct b_slice missing_field(struct job *j) {
             b_text_u64(&out, (uint64_t)(p->stale / RT_S));
         }
     }
-    struct b_slice copy = b_arena_copy(&j->ex->call.arena, b_text_slice(&out));
-    b_text_free(&out);
-    return copy;
+    return kept(j, &out);
 }
 
 /* Without a template: every result by its name. */
@@ -419,8 +425,9 @@ static int answer(struct job *j) {
     struct b_text out;
     int rc = write_answer(j, &out);
     rc = rc ? rc : gw_response(ex, 200, 2);
-    struct b_slice missing = rc == 0 && ex->partial ? missing_field(j) : b_slice(NULL, 0);
-    if (rc == 0 && (http_fields_add_id(&ex->call.arena, &ex->res.fields, HTTP_FIELD_CONTENT_TYPE,
+    struct b_slice missing = rc == 0 && ex->partial ? missing_field(j) : b_slice("", 0);
+    if (rc == 0 && (!missing.ptr ||
+                    http_fields_add_id(&ex->call.arena, &ex->res.fields, HTTP_FIELD_CONTENT_TYPE,
                                        B_LIT("application/json")) != 0 ||
                     (ex->partial && http_fields_add_id(&ex->call.arena, &ex->res.fields,
                                                        HTTP_FIELD_WEIR_MISSING, missing) != 0)))

@@ -54,26 +54,28 @@ static int write_target(struct hd_item *it, struct gw_view *v) {
     return it->fetch.req.query.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
 }
 
+static int add_copy(struct hd_item *it, struct b_slice name, struct b_slice value) {
+    struct b_slice copy = b_arena_copy(&it->rt.arena, value);
+    return copy.ptr && http_fields_add(&it->rt.arena, &it->fetch.req.fields, name, copy) == 0
+               ? 0
+               : -HTTP_E_OUT_OF_MEMORY;
+}
+
 /* Fields of the client's request that go on. */
 static int forward(struct hd_item *it, const struct exchange *ex) {
-    struct http_fields *to = &it->fetch.req.fields;
+    const struct http_fields *to = &it->fetch.req.fields;
+    int rc = 0;
     CFG_EACH(const struct cfg_text, t, &it->call->conf->forward_headers) {
         struct http_field *f = http_fields_find_name(&ex->req.fields, t->text);
-        if (f && !(f->flags & (HTTP_F_HOP | HTTP_F_FRAMING)) &&
-            http_fields_add(&it->rt.arena, to, t->text, b_arena_copy(&it->rt.arena, http_field_value(f))) !=
-                0)
-            return -HTTP_E_OUT_OF_MEMORY;
+        if (rc == 0 && f && !(f->flags & (HTTP_F_HOP | HTTP_F_FRAMING)))
+            rc = add_copy(it, t->text, http_field_value(f));
     }
     struct b_slice trace = http_fields_value(&ex->req.fields, HTTP_FIELD_TRACEPARENT);
-    if (trace.ptr && !http_fields_find(to, HTTP_FIELD_TRACEPARENT) &&
-        http_fields_add_id(&it->rt.arena, to, HTTP_FIELD_TRACEPARENT, b_arena_copy(&it->rt.arena, trace)) !=
-            0)
-        return -HTTP_E_OUT_OF_MEMORY;
-    if (ex->request_id.len && !http_fields_find(to, HTTP_FIELD_X_REQUEST_ID) &&
-        http_fields_add_id(&it->rt.arena, to, HTTP_FIELD_X_REQUEST_ID,
-                           b_arena_copy(&it->rt.arena, ex->request_id)) != 0)
-        return -HTTP_E_OUT_OF_MEMORY;
-    return 0;
+    if (rc == 0 && trace.ptr && !http_fields_find(to, HTTP_FIELD_TRACEPARENT))
+        rc = add_copy(it, B_LIT("traceparent"), trace);
+    if (rc == 0 && ex->request_id.len && !http_fields_find(to, HTTP_FIELD_X_REQUEST_ID))
+        rc = add_copy(it, B_LIT("x-request-id"), ex->request_id);
+    return rc;
 }
 
 static int write_fields(struct hd_item *it, struct gw_view *v) {

@@ -3,6 +3,7 @@
 A scene gets a Stage. What weir answers there is right, or it is an error of weir's own (5xx), or the connection ends: a
 fault may hit anything. What must never come is an answer that says it is good and is not."""
 import hashlib
+import json
 import socket
 import threading
 import time
@@ -39,6 +40,10 @@ def answer(request, peer):
     if target.startswith("/hang"):
         peer.hang()
         return None
+    if target.startswith("/json/"):
+        name = target.split("/")[2]
+        made = {"id": name, "list": ["a", "b\n", 3, 4], "rows": [{"id": str(i), "name": f"row {i}"} for i in range(20)]}
+        return reply(200, json.dumps(made).encode(), [("Content-Type", "application/json")])
     if target.startswith("/slow"):
         time.sleep(0.15)
     if target.startswith("/more/echo"):
@@ -248,6 +253,43 @@ def own_answer(stage):
     response = stage.ask("/own/json", status=201)
     if response and response.status == 201 and response.body.strip() != b'{"hello":"world"}':
         raise Wrong(f"/own/json is answered with {response.body!r}")
+
+
+def made_of(stage, method, target, body=None):
+    """The JSON of an answer of 200; None: it was an error of weir's own."""
+    try:
+        response = stage.weir.request(method, target, body=body)
+    except (OSError, Truncated) as e:
+        stage.fault(e)
+        return None, None
+    if response.status != 200:
+        if response.status < 500 or stage.strict:
+            raise Wrong(f"{target} is answered with {response}")
+        return None, None
+    return json.loads(response.body), response.header("weir-missing") or ""
+
+
+@scene
+def aggregate(stage):
+    for target in ("7", "8"):
+        made, missing = made_of(stage, "GET", f"/aggregate/{target}")
+        if made is None:
+            continue
+        if made["id"] != target or made["lines"] != ["a!", "b%0A!", "3!"]:
+            raise Wrong(f"an aggregate has other values: {made}")
+        if made["late"] != "none" or "late;" not in missing or "late" not in made["degraded"]:
+            raise Wrong(f"the late call is not told of: {made}, {missing}")
+        if made["extra"] != "extra" and "extra;" not in missing:
+            raise Wrong(f"a weak call is missing, and nobody says so: {made}, {missing}")
+        if made["row"] not in (f"row {target}", None):
+            raise Wrong(f"a row of a table is another one: {made}")
+
+
+@scene
+def transform(stage):
+    made, _ = made_of(stage, "POST", "/transform/x", b'{"a": [1]}')
+    if made not in (None, {"out": "x", "status": 200}):
+        raise Wrong(f"a transformed answer has other values: {made}")
 
 
 @scene

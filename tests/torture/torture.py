@@ -91,6 +91,7 @@ def config(origins, nobody, io):
             "nobody": {"endpoints": [f"http://127.0.0.1:{nobody}"], **up},
             "named": {"endpoints": [f"http://localhost:{nobody}"], **up},
         },
+        "tables": {"rows": {"from": {"upstream": "origin", "path": "/json/rows"}, "rows": "$.rows", "key": "id", "refresh": "100ms"}},
         "routes": [
             {"match": {"path": "/*", "methods": ["GET", "HEAD", "POST"]}, "proxy": {"upstream": "origin"}},
             {"match": {"path": "/more/*"}, "max_body": "unlimited",
@@ -98,6 +99,19 @@ def config(origins, nobody, io):
             {"match": {"path": "/hang"}, "deadline": "300ms", "proxy": {"upstream": "origin"}},
             {"match": {"path": "/refused/*"}, "proxy": {"upstream": "nobody", "strip_prefix": "/refused"}},
             {"match": {"path": "/named/*"}, "proxy": {"upstream": "named"}},
+            {"match": {"path": "/aggregate/{id}"}, "aggregate": {
+                "report": "degraded",
+                "calls": {
+                    "doc": {"upstream": "origin", "path": "/json/{id}"},
+                    "lines": {"upstream": "origin", "path": "/json/{line}", "each": {"in": "$doc.list", "as": "line", "max": 3}},
+                    "late": {"upstream": "origin", "path": "/hang/{id}", "need": "weak", "timeout": "50ms", "default": "none"},
+                    "extra": {"upstream": "origin", "path": "/json/extra", "need": "weak", "stale": "1h"},
+                    "audit": {"upstream": "origin", "method": "POST", "path": "/json/audit", "body": {"of": "$doc.id"}, "need": "async"}},
+                "response": {"id": "$doc.id", "lines": {"$each": "$lines", "$as": "l", "$do": "{l.id}!"}, "late": "$late",
+                             "extra": "$extra.id", "row": "$tables.rows[id].name"}}},
+            {"match": {"path": "/transform/{id}", "methods": ["POST"]}, "proxy": {
+                "upstream": "origin", "strip_prefix": "/transform", "add_prefix": "/json",
+                "transform": {"request": {"in": "$request.body.a"}, "response": {"out": "$response.id", "status": "$status"}}}},
             {"match": {"path": "/own/json"}, "respond": {"status": 201, "json": {"hello": "world"}}},
             {"match": {"path": "/own/hello", "methods": ["GET"]}, "respond": {"body": "hello"}},
         ],
