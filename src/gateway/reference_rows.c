@@ -50,12 +50,7 @@ static struct b_slice key_of(struct gw_rows *rows, struct json_env *env, const s
         return json_slice(key.at);
     if (json_kind(key.at) != JSON_STRING)
         return b_slice(NULL, 0);
-    bool plain;
-    struct b_slice raw = json_raw_string(key.at, &plain);
-    if (plain)
-        return raw;
-    char *text = b_arena_alloc(&rows->arena, raw.len);
-    return b_slice(text, text ? json_decode_string(key.at, text) : 0);
+    return json_text(key.at, &rows->arena);
 }
 
 static const char *fill(struct gw_rows *rows, const struct gw_reference *r) {

@@ -1,8 +1,6 @@
 #include "gateway/template.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <time.h>
 
 #include "base/number.h"
 #include "config/nearest.h"
@@ -242,18 +240,10 @@ static struct b_slice unescaped(struct b_arena *arena, struct b_slice s, bool qu
     char *out = b_arena_alloc(arena, s.len);
     size_t n = 0;
     for (size_t i = 0; out && i < s.len; i++) {
-        char pair[3] = {0};
-        char *end = pair;
-        if (s.ptr[i] == '%' && i + 2 < s.len) {
-            memcpy(pair, s.ptr + i + 1, 2);
-            unsigned long code = strtoul(pair, &end, 16);
-            if (end == pair + 2) {
-                out[n++] = (char)code;
-                i += 2;
-                continue;
-            }
-        }
-        out[n++] = query && s.ptr[i] == '+' ? ' ' : s.ptr[i];
+        uint64_t code;
+        bool escape = s.ptr[i] == '%' && i + 2 < s.len && b_parse_hex(b_slice(s.ptr + i + 1, 2), &code);
+        out[n++] = escape ? (char)code : query && s.ptr[i] == '+' ? ' ' : s.ptr[i];
+        i += escape ? 2 : 0;
     }
     return b_slice(out, out ? n : 0);
 }
@@ -287,18 +277,10 @@ static struct json_operand header(const struct gw_view *v, struct b_slice name) 
     return f ? json_operand_text(http_field_value(f)) : (struct json_operand){0};
 }
 
-static struct json_operand clock_now(struct gw_view *v, bool rfc3339) {
-    rt_time now = rt_wall_clock();
+static struct json_operand clock_now(struct gw_view *v) {
     char text[B_U64_TEXT];
-    if (!rfc3339) {
-        size_t n = b_format_u64(text, (uint64_t)(now / RT_MS));
-        return made(v, b_arena_copy(v->env.arena, b_slice(text, n)), true);
-    }
-    char date[24];
-    time_t seconds = (time_t)(now / RT_S);
-    struct tm tm;
-    size_t n = gmtime_r(&seconds, &tm) ? strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm) : 0;
-    return made(v, b_arena_copy(v->env.arena, b_slice(date, n)), false);
+    size_t n = b_format_u64(text, (uint64_t)(rt_wall_clock() / RT_MS));
+    return made(v, b_arena_copy(v->env.arena, b_slice(text, n)), true);
 }
 
 static struct json_operand special(void *arg, enum json_special what, struct b_slice name) {
@@ -311,8 +293,7 @@ static struct json_operand special(void *arg, enum json_special what, struct b_s
     case JSON_REQUEST_QUERY: return name.len ? parameter(v, name) : json_operand_text(r->query);
     case JSON_REQUEST_HEADER: return header(v, name);
     case JSON_REQUEST_BODY: return json_operand_value(json_root(&v->body));
-    case JSON_NOW: return clock_now(v, false);
-    case JSON_NOW_RFC3339: return clock_now(v, true);
+    case JSON_NOW: return clock_now(v);
     case JSON_MISSING_NAMES: return json_operand_raw(v->missing.len ? v->missing : B_LIT("[]"));
     default: return (struct json_operand){0};
     }

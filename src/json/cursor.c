@@ -18,10 +18,8 @@ struct json_value json_root(const struct json_index *x) {
     return x->count ? (struct json_value){.index = x} : missing;
 }
 
-enum json_kind json_kind(struct json_value v) {
-    if (!v.index)
-        return JSON_MISSING;
-    switch (lead(v)) {
+enum json_kind json_kind_of(char lead) {
+    switch (lead) {
     case '{': return JSON_OBJECT;
     case '[': return JSON_ARRAY;
     case '"': return JSON_STRING;
@@ -30,6 +28,10 @@ enum json_kind json_kind(struct json_value v) {
     case 'n': return JSON_NULL;
     default: return JSON_NUMBER;
     }
+}
+
+enum json_kind json_kind(struct json_value v) {
+    return v.index ? json_kind_of(lead(v)) : JSON_MISSING;
 }
 
 struct b_slice json_slice(struct json_value v) {
@@ -146,6 +148,15 @@ size_t json_decode_string(struct json_value v, char *out) {
         i += len;
     }
     return n;
+}
+
+struct b_slice json_text(struct json_value v, struct b_arena *arena) {
+    bool plain;
+    struct b_slice raw = json_raw_string(v, &plain);
+    if (plain)
+        return raw.len ? raw : B_LIT("");
+    char *text = b_arena_alloc(arena, raw.len);
+    return b_slice(text, text ? json_decode_string(v, text) : 0);
 }
 
 bool json_string_is(struct json_value v, struct b_slice text) {

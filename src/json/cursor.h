@@ -3,6 +3,7 @@
 #ifndef JSON_CURSOR_H
 #define JSON_CURSOR_H
 
+#include "base/arena.h"
 #include "json/index.h"
 
 enum json_kind {
@@ -22,6 +23,8 @@ struct json_value {
     bool member; /* of an object, its key right before it */
 };
 
+/* What a value is that begins with this byte. */
+enum json_kind json_kind_of(char lead);
 /* The whole text; missing when it was no JSON. */
 struct json_value json_root(const struct json_index *x);
 enum json_kind json_kind(struct json_value v);
@@ -40,6 +43,9 @@ struct json_value json_member(struct json_value v, struct b_slice key);
 
 /* What stands between the quotes, as it is written; *plain tells whether that is the text itself (no escapes). */
 struct b_slice json_raw_string(struct json_value v, bool *plain);
+/* The decoded text of a string: where it stands, or in the arena if it has escapes. ptr NULL: memory is short. Empty when v is
+ * no string. */
+struct b_slice json_text(struct json_value v, struct b_arena *arena);
 /* The decoded text of a string into `out`, which has room for json_raw_string's length; its length. 0 when v is no string. */
 size_t json_decode_string(struct json_value v, char *out);
 /* Whether v is a string with this text. */

@@ -264,11 +264,17 @@ static struct json_node *parse_request(struct parser *p, size_t from) {
 
 static struct json_node *parse_now(struct parser *p, size_t from) {
     struct b_slice word = special_name(p);
-    if (!word.len || b_slice_eq(word, B_LIT("unix_ms")))
-        return special(p, JSON_NOW, word, false);
-    if (b_slice_eq(word, B_LIT("rfc3339")))
-        return special(p, JSON_NOW_RFC3339, word, false);
-    return fail(p, from, "the time comes as $now (unix milliseconds) or $now.rfc3339");
+    struct json_node *now = special(p, JSON_NOW, b_slice(NULL, 0), false);
+    if (!now || !word.len || b_slice_eq(word, B_LIT("unix_ms")))
+        return now;
+    if (!b_slice_eq(word, B_LIT("rfc3339")))
+        return fail(p, from, "the time comes as $now (unix milliseconds) or $now.rfc3339");
+    struct json_node *n = json_node_new(p->c, JSON_N_FUNCTION);
+    if (n) {
+        n->function = json_function_find(B_LIT("time"));
+        json_node_add(n, now);
+    }
+    return n;
 }
 
 /* tables.NAME[key], and steps into the row. */
@@ -568,10 +574,6 @@ struct json_node *json_each(struct json_compiler *c, unsigned slot, struct json_
     n->has_where = where != NULL;
     n->has_limit = limit != NULL;
     return n;
-}
-
-struct b_slice json_is_constant(const struct json_node *n) {
-    return n->kind == JSON_N_CONSTANT ? n->text : b_slice(NULL, 0);
 }
 
 const struct json_node *json_sole_expression(const struct json_node *n) {

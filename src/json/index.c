@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "json/number.h"
 #include "json/scan.h"
 #include "json/utf8.h"
 
@@ -92,32 +93,10 @@ static inline bool is_end(const struct walk *w, uint32_t at) {
     return at >= w->len || ends[(unsigned char)w->text[at]];
 }
 
-/* RFC 8259 section 6; gives what stands behind it, or 0. */
+/* What stands behind the number, or 0. */
 static inline uint32_t end_of_number(const struct walk *w, uint32_t at) {
-    const char *p = w->text + at, *end = w->text + w->len;
-    p += *p == '-';
-    if (p == end || !b_is_digit(*p))
-        return 0;
-    if (*p == '0')
-        p++;
-    else
-        while (p < end && b_is_digit(*p))
-            p++;
-    if (p < end && *p == '.') {
-        if (++p == end || !b_is_digit(*p))
-            return 0;
-        while (p < end && b_is_digit(*p))
-            p++;
-    }
-    if (p < end && (*p | 0x20) == 'e') {
-        p++;
-        p += p < end && (*p == '+' || *p == '-');
-        if (p == end || !b_is_digit(*p))
-            return 0;
-        while (p < end && b_is_digit(*p))
-            p++;
-    }
-    return (uint32_t)(p - w->text);
+    const char *end = json_end_of_number(w->text + at, w->text + w->len);
+    return end ? (uint32_t)(end - w->text) : 0;
 }
 
 static bool matches(const struct walk *w, uint32_t at, const char *word, uint32_t len) {

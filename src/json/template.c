@@ -1,7 +1,8 @@
 /* Templates, evaluated. Nothing here waits; the depth of the calls is that of the template. */
 #include <stdlib.h>
 
-#include "base/number.h"
+#include "base/escape.h"
+#include "json/number.h"
 #include "json/template_internal.h"
 #include "json/writer.h"
 
@@ -17,23 +18,11 @@ struct json_operand json_wrong_use(struct json_env *env, const struct json_node 
 
 /* ---- what a value is ---- */
 
-static enum json_kind kind_of_lead(char c) {
-    switch (c) {
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case '"': return JSON_STRING;
-    case 't': return JSON_TRUE;
-    case 'f': return JSON_FALSE;
-    case 'n': return JSON_NULL;
-    default: return JSON_NUMBER;
-    }
-}
-
 enum json_kind json_operand_kind(const struct json_operand *o) {
     switch (o->kind) {
     case JSON_OPERAND_BOOL: return o->truth ? JSON_TRUE : JSON_FALSE;
     case JSON_OPERAND_TEXT: return JSON_STRING;
-    case JSON_OPERAND_RAW: return kind_of_lead(o->text.ptr[0]);
+    case JSON_OPERAND_RAW: return json_kind_of(o->text.ptr[0]);
     case JSON_OPERAND_VALUE: return json_kind(o->at);
     default: return JSON_NULL;
     }
@@ -53,55 +42,28 @@ struct b_slice json_number_of(const struct json_operand *o) {
 }
 
 bool json_is_number(struct b_slice s) {
-    size_t at = s.len && s.ptr[0] == '-', from = at;
-    while (at < s.len && b_is_digit(s.ptr[at]))
-        at++;
-    if (at == from || (s.ptr[from] == '0' && at > from + 1))
-        return false;
-    if (at < s.len && s.ptr[at] == '.') {
-        for (from = ++at; at < s.len && b_is_digit(s.ptr[at]);)
-            at++;
-        if (at == from)
-            return false;
-    }
-    if (at < s.len && b_lower(s.ptr[at]) == 'e') {
-        at++;
-        at += at < s.len && (s.ptr[at] == '+' || s.ptr[at] == '-');
-        for (from = at; at < s.len && b_is_digit(s.ptr[at]);)
-            at++;
-        if (at == from)
-            return false;
-    }
-    return at == s.len;
+    const char *end = s.ptr + s.len;
+    return s.len && json_end_of_number(s.ptr, end) == end;
 }
 
-/* Digits beyond those that a double can tell apart are not looked at (R11). */
 double json_double_of(struct b_slice number) {
     char text[64];
-    size_t n = number.len < sizeof text - 1 ? number.len : sizeof text - 1;
-    if (number.len > n) { /* so long a number is read by its first digits and its exponent */
-        char *end;
+    if (number.len >= sizeof text) {
         char *whole = b_strdup(B_TAG_REQUESTS, number.ptr, number.len);
-        double d = whole ? strtod(whole, &end) : 0;
+        double d = whole ? strtod(whole, NULL) : 0;
         b_free(whole);
         return d;
     }
-    memcpy(text, number.ptr, n);
-    text[n] = 0;
+    memcpy(text, number.ptr, number.len);
+    text[number.len] = 0;
     return strtod(text, NULL);
 }
 
 static struct b_slice decoded(struct json_env *env, struct json_value v) {
-    bool plain;
-    struct b_slice raw = json_raw_string(v, &plain);
-    if (plain)
-        return raw;
-    char *text = b_arena_alloc(env->arena, raw.len);
-    if (!text) {
-        env->why = env->why ? env->why : "memory is short";
-        return b_slice(NULL, 0);
-    }
-    return b_slice(text, json_decode_string(v, text));
+    struct b_slice text = json_text(v, env->arena);
+    if (!text.ptr && !env->why)
+        env->why = "memory is short";
+    return text;
 }
 
 struct b_slice json_text_of(struct json_env *env, const struct json_node *n, const struct json_operand *o) {
@@ -408,22 +370,6 @@ void json_evaluate(struct json_env *env, const struct json_node *n, struct b_tex
 
 /* ---- texts ---- */
 
-static bool is_unreserved(unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || b_is_digit((char)c) || strchr("-._~", c);
-}
-
-static void write_percent(struct b_text *out, struct b_slice s) {
-    static const char digits[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
-        if (c && is_unreserved(c))
-            b_text_char(out, (char)c);
-        else
-            b_text_add(out, escape, 3);
-    }
-}
-
 static bool is_no_segment(struct b_slice s) {
     return !s.len || b_slice_eq(s, B_LIT(".")) || b_slice_eq(s, B_LIT(".."));
 }
@@ -440,7 +386,7 @@ static void write_part(struct json_env *env, const struct json_node *part, enum 
         json_wrong_use(env, part, "a value of the path is null");
     else if (place == JSON_IN_PATH && is_no_segment(s))
         json_wrong_use(env, part, "a value of the path is empty, or a dot segment");
-    write_percent(out, s);
+    b_text_query(out, s);
 }
 
 void json_evaluate_text(struct json_env *env, const struct json_node *n, enum json_place place,

@@ -54,8 +54,7 @@ enum json_special {
     JSON_REQUEST_QUERY,  /* with a name: of the parameter; without: all of it */
     JSON_REQUEST_HEADER, /* with a name */
     JSON_REQUEST_BODY,
-    JSON_NOW, /* unix ms */
-    JSON_NOW_RFC3339,
+    JSON_NOW,           /* unix ms */
     JSON_MISSING_NAMES, /* an array of texts */
     JSON_SPECIALS
 };
@@ -111,8 +110,6 @@ struct json_node *json_each(struct json_compiler *c, unsigned slot, struct json_
                             struct json_node *where, struct json_node *limit, struct json_node *body);
 /* Whether it is a number as JSON writes them. */
 bool json_is_number(struct b_slice s);
-/* Whether it is a constant: its JSON. ptr NULL: it is not. */
-struct b_slice json_is_constant(const struct json_node *n);
 /* The expression of a text that is nothing but one; NULL: it is something else. */
 const struct json_node *json_sole_expression(const struct json_node *n);
 

@@ -16,16 +16,6 @@ struct seen {
     struct b_map many;
 };
 
-/* A key as text: as it stands there, or decoded. ptr NULL when memory is short. */
-static struct b_slice text_of(struct json_value key, struct b_arena *arena) {
-    bool plain;
-    struct b_slice raw = json_raw_string(key, &plain);
-    if (plain)
-        return raw.len ? raw : B_LIT("");
-    char *text = b_arena_alloc(arena, raw.len);
-    return text ? b_slice(text, json_decode_string(key, text)) : b_slice(NULL, 0);
-}
-
 static uint64_t load_eight(const char *p) {
     uint64_t x;
     memcpy(&x, p, sizeof x);
@@ -105,7 +95,7 @@ static int open_object(struct walk *w) {
 }
 
 static int take_key(struct walk *w, uint32_t n) {
-    struct b_slice text = text_of((struct json_value){.index = w->x, .token = n}, &w->arena);
+    struct b_slice text = json_text((struct json_value){.index = w->x, .token = n}, &w->arena);
     return text.ptr ? add(w->at[w->depth], text) : -ENOMEM;
 }
 

@@ -115,6 +115,8 @@ def test_templates(lab):
     assert answer.header("content-type") == "application/json"
     assert weir.get("/hello/x").json()["page"] == 1
     assert weir.get("/hello/x?page=y").json()["code"] == "template_failed"
+    assert weir.get("/hello/x?%70age=+%34").json()["code"] == "template_failed"  # " 4" is no number
+    assert weir.get("/hello/x?pag%+1=4").json()["page"] == 1  # no escape, so no name of ours
     answer = weir.post("/echo", b'{"a" : [1.0]}')
     assert (answer.status, answer.body) == (201, b'{"a" : [1.0]}\n')
     assert weir.post("/echo", b"{").json()["code"] == "bad_json"

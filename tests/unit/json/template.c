@@ -153,6 +153,8 @@ TEST(the_request) {
     MAKES("$request.query.page", "null");
     MAKES("$request.body.a.b", "null");
     MAKES("$now", "1700000000123");
+    MAKES("$now.unix_ms", "1700000000123");
+    MAKES("$now.rfc3339", "\"2023-11-14T22:13:20Z\"");
 }
 
 TEST(errors_say_where) {
