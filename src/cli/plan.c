@@ -88,12 +88,13 @@ static unsigned calls_of(const struct cfg_route *r, const struct cfg_upstream *u
     return h->calls ? h->calls(r->handler.conf, u) : 0;
 }
 
-/* By the route that asks most. */
+/* By the route that asks most; 1 at the least, since what no route asks may be asked yet. */
 static unsigned most_calls(const struct plan *p, const struct cfg_upstream *u) {
-    unsigned most = 0;
-    CFG_EACH(const struct cfg_route, r, &p->root->routes)
-        if (calls_of(r, u) > most)
-            most = calls_of(r, u);
+    unsigned most = 1;
+    CFG_EACH(const struct cfg_route, r, &p->root->routes) {
+        unsigned calls = calls_of(r, u);
+        most = calls > most ? calls : most;
+    }
     return most;
 }
 
@@ -127,8 +128,7 @@ static void plan_time(struct plan *p, const struct cfg_upstream *u) {
 
 static void plan_upstream(struct plan *p, const struct cfg_upstream *u) {
     const struct cfg_node *node = u->head.node, *pool = cfg_node_get(node, "pool");
-    unsigned calls = most_calls(p, u);
-    double times = calls ? (double)calls : 1, peak = p->peak * times;
+    double times = most_calls(p, u), peak = p->peak * times;
     double endpoints = u->endpoints.count ? (double)u->endpoints.count : 1;
     head(p, "upstream", u->head.name);
     line(p, "max_in_flight (the bulkhead)", peak, (double)u->max_in_flight, "max_in_flight", node, NULL);
@@ -149,8 +149,7 @@ static void plan_upstream(struct plan *p, const struct cfg_upstream *u) {
 static void plan_machine(struct plan *p) {
     static struct rt_memory memory; /* large */
     int64_t workers = p->root->workers ? p->root->workers : (int64_t)rt_cpu_count(), pools = 0;
-    double calls = most_calls(p, NULL) ? most_calls(p, NULL) : 1,
-           halves = (1 + calls) / 2;                               /* an exchange with each side */
+    double calls = most_calls(p, NULL), halves = (1 + calls) / 2;  /* an exchange with each side */
     double cpu = p->rps * halves * CPU_NS_PER_REQUEST / 1e9 / 0.7; /* at 70 %, or latencies grow */
     CFG_EACH(const struct cfg_upstream, u, &p->root->upstreams)
         pools += u->pool.max_connections;

@@ -32,15 +32,24 @@ static void explain(struct gw_fetch *f, int rc, const char *why) {
 }
 
 static int give_body(void *arg, struct b_slice *piece) {
-    struct gw_fetch *f = arg;
-    *piece = f->body;
-    f->body.len = 0; /* given; a second attempt keeps what the first one got */
+    struct b_slice *body = arg;
+    *piece = *body;
+    body->len = 0; /* given; a second attempt keeps what the first one got */
     return piece->len ? 1 : 0;
 }
 
 static int body_is_there(void *arg, struct rt_stream *other) {
     (void)arg, (void)other;
     return 0;
+}
+
+void gw_send_whole(struct up_client *client, struct b_slice *body) {
+    client->has_body = true;
+    client->on_demand = client->deadline_moves = false;
+    client->read = give_body;
+    client->wait = body_is_there;
+    client->interim = NULL;
+    client->arg = body;
 }
 
 static int take_pieces(struct b_text *out, const struct b_slice *pieces, int n) {
@@ -76,13 +85,10 @@ static int take(struct gw_fetch *f, struct rt_call *call, struct up_exchange *x)
 
 /* Not inlined: its frame is large, and gone while the answer is looked at. */
 __attribute__((noinline)) int gw_fetch(struct gw_fetch *f, struct rt_call *call, struct up_upstream *u) {
-    struct up_client client = {.has_body = f->body.len != 0,
-                               .whole_time = f->whole_time,
-                               .no_queue = f->no_queue,
-                               .read = give_body,
-                               .wait = body_is_there,
-                               .arg = f};
+    struct up_client client = {.whole_time = f->whole_time, .no_queue = f->no_queue};
     struct up_exchange x;
+    if (f->body.len)
+        gw_send_whole(&client, &f->body);
     f->req.minor = 1;
     f->req.keep_alive = true;
     f->req.body = f->body.len ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;

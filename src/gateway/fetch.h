@@ -23,6 +23,8 @@ struct gw_fetch {
 int gw_fetch(struct gw_fetch *f, struct rt_call *call, struct up_upstream *u)
     __attribute__((warn_unused_result));
 
+/* Gives the upstream this body, which is lent and is there whole; it is taken in one piece, which is then empty. */
+void gw_send_whole(struct up_client *client, struct b_slice *body);
 /* The body of an answer, whole, into *out, which is on the heap and the caller's to free; up to the call's deadline. 0 or -(enum
  * http_error): HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE beyond `limit` bytes. */
 int gw_take_answer(struct up_exchange *x, const struct rt_call *call, size_t limit, struct b_text *out)

@@ -125,6 +125,8 @@ void gw_unpin(struct gw_snapshot *s);
 struct gw_snapshot *gw_build(struct gateway *g, const struct gw_options *options, struct cfg_errors *errors);
 void gw_snapshot_free(struct gw_snapshot *s);
 
+/* Takes the pattern of a route apart: its next {parameter}, without braces. False at the end. */
+bool gw_next_param(struct b_slice *rest, struct b_slice *name);
 /* The methods that a route takes, as an Allow value in the arena; empty when memory is short. */
 struct b_slice gw_route_allow(const struct gw_route *route, struct b_arena *arena);
 /* The route of the admin listener. */

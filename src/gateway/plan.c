@@ -100,15 +100,24 @@ static int compile_pipeline(struct gw_snapshot *s, const struct gw_open *open, c
     return rc;
 }
 
-static int find_params(const struct gw_open *open, const struct cfg_route *c, struct gw_route *r) {
-    struct b_slice rest = r->pattern, segment;
-    while (b_slice_next(&rest, '/', &segment)) {
+bool gw_next_param(struct b_slice *rest, struct b_slice *name) {
+    struct b_slice segment;
+    while (b_slice_next(rest, '/', &segment)) {
         if (segment.len < 3 || segment.ptr[0] != '{')
             continue;
+        *name = b_slice(segment.ptr + 1, segment.len - 2);
+        return true;
+    }
+    return false;
+}
+
+static int find_params(const struct gw_open *open, const struct cfg_route *c, struct gw_route *r) {
+    struct b_slice rest = r->pattern, name;
+    while (gw_next_param(&rest, &name)) {
         if (r->param_count == GW_PARAMS_MAX)
             return cfg_error_at(open->errors, c->match.head.node, "a path has at most %d parameters",
                                 GW_PARAMS_MAX);
-        r->params[r->param_count++] = b_slice(segment.ptr + 1, segment.len - 2);
+        r->params[r->param_count++] = name;
     }
     return 0;
 }

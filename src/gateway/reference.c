@@ -90,10 +90,10 @@ static struct tel_family row_count = {.name = "weir_table_rows",
 static void collect(struct tel_samples *out, struct gateway *g, bool ages) {
     pthread_mutex_lock(&lock);
     B_LIST_EACH(n, &g->tables) {
-        const struct gw_table *t = B_CONTAINER(n, struct gw_table, link);
-        const struct gw_rows *rows = atomic_load(&((struct gw_table *)(uintptr_t)t)->rows);
+        struct gw_table *t = B_CONTAINER(n, struct gw_table, link);
+        const struct gw_rows *rows = atomic_load(&t->rows);
         struct b_slice label = b_slice_cstr(t->name);
-        if (rows && atomic_load(&((struct gw_table *)(uintptr_t)t)->wanted))
+        if (rows && atomic_load(&t->wanted))
             tel_sample(out, &label, ages ? (double)(rt_clock() - rows->loaded) / 1e9 : rows->count);
     }
     pthread_mutex_unlock(&lock);
@@ -219,8 +219,8 @@ static void swap(struct gw_table *t, struct gw_rows *rows) {
         free_retired(t);
 }
 
-static void tell_failure(const struct gw_table *t, const char *what, size_t at, bool json) {
-    struct gw_rows *rows = atomic_load(&((struct gw_table *)(uintptr_t)t)->rows);
+static void tell_failure(struct gw_table *t, const char *what, size_t at, bool json) {
+    const struct gw_rows *rows = atomic_load(&t->rows);
     char place[32] = "";
     if (json)
         (void)snprintf(place, sizeof place, ", at byte %zu", at);

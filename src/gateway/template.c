@@ -67,12 +67,9 @@ int gw_template_name(struct json_compiler *c, struct cfg_errors *errors, struct 
 }
 
 int gw_template_params(struct json_compiler *c, struct cfg_errors *errors, const struct cfg_route *route) {
-    struct b_slice rest = route->match.path, segment;
-    while (b_slice_next(&rest, '/', &segment)) {
-        if (segment.len < 3 || segment.ptr[0] != '{')
-            continue;
-        int rc = gw_template_name(c, errors, b_slice(segment.ptr + 1, segment.len - 2),
-                                  "a parameter of the path", route->match.head.node);
+    struct b_slice rest = route->match.path, name;
+    while (gw_next_param(&rest, &name)) {
+        int rc = gw_template_name(c, errors, name, "a parameter of the path", route->match.head.node);
         if (rc < 0)
             return rc;
     }
@@ -306,7 +303,7 @@ static struct json_value row(void *arg, unsigned table, struct b_slice key) {
                         key);
 }
 
-int gw_read_whole_body(struct exchange *ex, struct b_text *out) {
+static int read_whole_body(struct exchange *ex, struct b_text *out) {
     struct b_slice piece;
     int rc;
     if (ex->req.body == HTTP_BODY_LENGTH && ex->req.content_length <= ex->route->max_body)
@@ -325,18 +322,19 @@ struct indexing {
     struct b_slice text;
     struct json_fault *fault;
     struct b_hash_key key;
+    bool unique;
     int rc;
 };
 
 static void index_text(void *arg) {
     struct indexing *i = arg;
     i->rc = json_index(i->x, i->text, i->fault);
-    if (i->rc == 0)
+    if (i->rc == 0 && i->unique)
         i->rc = json_unique_keys(i->x, i->key, i->fault);
 }
 
-int gw_index_json(struct json_index *x, struct b_slice text, struct json_fault *fault) {
-    struct indexing i = {.x = x, .text = text, .fault = fault};
+int gw_index_json(struct json_index *x, struct b_slice text, bool unique, struct json_fault *fault) {
+    struct indexing i = {.x = x, .text = text, .fault = fault, .unique = unique};
     i.key = (struct b_hash_key){b_rng_next(&rt_self()->rng), b_rng_next(&rt_self()->rng)};
     if (text.len <= INDEX_HERE_MAX || rt_offload(index_text, &i) != 0)
         index_text(&i);
@@ -349,21 +347,24 @@ int gw_index_json(struct json_index *x, struct b_slice text, struct json_fault *
 static int read_json(struct gw_view *v) {
     struct json_fault fault = {0};
     v->body_text = b_text_heap(B_TAG_REQUESTS, (size_t)1 << 31);
-    int rc = gw_read_whole_body(v->ex, &v->body_text);
+    int rc = read_whole_body(v->ex, &v->body_text);
     if (rc)
         return rc;
-    rc = gw_index_json(&v->body, b_text_slice(&v->body_text), &fault);
+    rc = gw_index_json(&v->body, b_text_slice(&v->body_text), true, &fault);
     if (rc == -EINVAL)
         return gw_error(v->ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)",
                         fault.why, fault.at, fault.line, fault.column);
     return rc == -E2BIG ? -HTTP_E_BODY_TOO_LARGE : rc ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 
-int gw_view_open(struct gw_view *v, struct exchange *ex, struct json_operand *slots, uint32_t specials) {
+int gw_view_open(struct gw_view *v, struct exchange *ex, unsigned count, uint32_t specials) {
+    struct json_operand *slots = b_arena_zalloc(&ex->call.arena, count * sizeof *slots);
     *v = (struct gw_view){
         .ex = ex,
         .env = {.slots = slots, .special = special, .row = row, .arg = v, .arena = &ex->call.arena},
         .body = {.tag = B_TAG_REQUESTS}};
+    if (!slots)
+        return -HTTP_E_OUT_OF_MEMORY;
     for (unsigned i = 0; i < ex->route->param_count; i++)
         slots[i] = made(v, unescaped(&ex->call.arena, ex->params[i], false), false);
     if (v->env.why)

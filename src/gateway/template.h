@@ -33,10 +33,9 @@ struct gw_view {
     struct b_text body_text;
     struct b_slice missing; /* JSON: the names of weak calls that failed */
 };
-/* `slots`: as many as the compiler has given, zeroed; those of the path's parameters are set. 0, or -(enum http_error): the
- * body that a template reads (`specials` of the compiler tell) is no JSON, empty, too long or does not come. gw_view_close is
- * due either way. May wait for the body. */
-int gw_view_open(struct gw_view *v, struct exchange *ex, struct json_operand *slots, uint32_t specials)
+/* `slots` and `specials` of the compiler; the slots of the path's parameters are set. 0, or -(enum http_error): the body that a
+ * template reads is no JSON, empty, too long or does not come. gw_view_close is due either way. May wait for the body. */
+int gw_view_open(struct gw_view *v, struct exchange *ex, unsigned slots, uint32_t specials)
     __attribute__((warn_unused_result));
 void gw_view_close(struct gw_view *v);
 /* Evaluates as JSON. 0; -HTTP_E_TEMPLATE_FAILED, with the detail; -HTTP_E_OUT_OF_MEMORY. */
@@ -48,11 +47,9 @@ int gw_view_text(struct gw_view *v, const struct json_node *n, enum json_place p
 /* As a value; null after a failure. The same. */
 int gw_view_value(struct gw_view *v, const struct json_node *n, struct json_operand *out)
     __attribute__((warn_unused_result));
-/* Reads all of the request's body: 0 or -(enum http_error). */
-int gw_read_whole_body(struct exchange *ex, struct b_text *out) __attribute__((warn_unused_result));
-/* Indexes a JSON text of up to some megabytes, on a helper thread if it is long; keys are to be unique (R12). 0, -EINVAL and
+/* Indexes a JSON text of up to some megabytes, on a helper thread if it is long; `unique`: no object may have a key twice (R12). 0, -EINVAL and
  * *fault, -ENOMEM, -E2BIG. May wait. */
-int gw_index_json(struct json_index *x, struct b_slice text, struct json_fault *fault)
+int gw_index_json(struct json_index *x, struct b_slice text, bool unique, struct json_fault *fault)
     __attribute__((warn_unused_result));
 
 #endif

@@ -24,7 +24,7 @@ struct part {
     struct hd_item *failed;
     const char *reason; /* of a failure */
     rt_time stale;      /* an answer of that age stands in; -1: none does */
-    bool begun, over;
+    bool begun;
 };
 
 struct job {
@@ -33,7 +33,7 @@ struct job {
     struct gw_view view;
     struct rt_scope scope;
     struct part *parts;
-    uint64_t over; /* bits of calls */
+    uint64_t over; /* bits of calls that have succeeded or failed */
     struct rt_fiber *self;
     bool waiting; /* in wait(), to be woken */
     bool deaf;    /* the client has sent something else: its end is not to be seen */
@@ -44,6 +44,19 @@ struct job {
 
 static const struct hd_call *call_of(const struct job *j, const struct part *p) {
     return &j->a->calls[p - j->parts];
+}
+
+static bool is_over(const struct job *j, const struct part *p) {
+    return j->over >> (p - j->parts) & 1;
+}
+
+static void set_over(struct job *j, const struct part *p) {
+    j->over |= (uint64_t)1 << (p - j->parts);
+}
+
+/* Whether no other call can change what the answer is. */
+static bool is_decided(const struct job *j) {
+    return j->fatal || j->pass;
 }
 
 /* ---- the fibers of the calls ---- */
@@ -133,8 +146,7 @@ static bool take_stale(struct job *j, struct part *p) {
 static int part_fails(struct job *j, struct part *p, const char *reason) {
     const struct hd_call *call = call_of(j, p);
     p->reason = reason;
-    p->over = true;
-    j->over |= (uint64_t)1 << (p - j->parts);
+    set_over(j, p);
     if (call->need != HD_WEAK) {
         j->fatal = p;
         return 0;
@@ -146,7 +158,7 @@ static int part_fails(struct job *j, struct part *p, const char *reason) {
     return list_missing(j);
 }
 
-/* The array of the answers of an `each`. */
+/* The array of the answers of an `each`, which have been checked one by one. May wait. */
 static int gather(struct job *j, struct part *p) {
     struct json_fault fault;
     size_t size = 2;
@@ -163,7 +175,7 @@ static int gather(struct job *j, struct part *p) {
     }
     b_text_char(&p->all, ']');
     p->index.tag = B_TAG_REQUESTS;
-    if (p->all.failed || json_index(&p->index, b_text_slice(&p->all), &fault) != 0)
+    if (p->all.failed || gw_index_json(&p->index, b_text_slice(&p->all), false, &fault) != 0)
         return -HTTP_E_OUT_OF_MEMORY;
     j->view.env.slots[call_of(j, p)->slot] = json_operand_value(json_root(&p->index));
     return 0;
@@ -171,8 +183,7 @@ static int gather(struct job *j, struct part *p) {
 
 static int part_succeeds(struct job *j, struct part *p) {
     const struct hd_call *call = call_of(j, p);
-    p->over = true;
-    j->over |= (uint64_t)1 << (p - j->parts);
+    set_over(j, p);
     if (call->each)
         return gather(j, p);
     struct hd_item *it = p->items[0];
@@ -246,17 +257,23 @@ static int begin_part(struct job *j, struct part *p) {
     return p->count ? 0 : part_succeeds(j, p); /* an empty array */
 }
 
+/* The call, or its next item. NULL: memory is short. */
+static struct hd_item *make_item(struct job *j, struct part *p) {
+    const struct hd_call *call = call_of(j, p);
+    if (call->each) {
+        j->view.env.slots[call->each_slot] = json_operand_value(p->next);
+        p->next = json_next(p->next);
+    }
+    return hd_item_new(j->a, call, &j->view);
+}
+
 static int start_part(struct job *j, struct part *p) {
     const struct hd_call *call = call_of(j, p);
     int rc = p->begun ? 0 : begin_part(j, p);
     unsigned parallel = call->each ? (unsigned)call->conf->each.parallel : 1;
-    while (rc == 0 && !p->over && p->made < p->count && p->running < parallel &&
+    while (rc == 0 && !is_over(j, p) && p->made < p->count && p->running < parallel &&
            j->running < (unsigned)j->a->conf->max_parallel) {
-        if (call->each) {
-            j->view.env.slots[call->each_slot] = json_operand_value(p->next);
-            p->next = json_next(p->next);
-        }
-        struct hd_item *it = hd_item_new(j->a, call, &j->view);
+        struct hd_item *it = make_item(j, p);
         if (!it)
             return -HTTP_E_OUT_OF_MEMORY;
         p->items[p->made++] = it;
@@ -267,7 +284,8 @@ static int start_part(struct job *j, struct part *p) {
 }
 
 static bool is_due(const struct job *j, unsigned i) {
-    return !j->parts[i].over && j->a->calls[i].need != HD_ASYNC && !(j->a->calls[i].waits_for & ~j->over);
+    const struct hd_call *call = &j->a->calls[i];
+    return !is_over(j, &j->parts[i]) && call->need != HD_ASYNC && !(call->waits_for & ~j->over);
 }
 
 /* One round: what has ended is taken, what can be started is. */
@@ -276,15 +294,13 @@ static int advance(struct job *j) {
     int rc = 0;
     do {
         before = j->over;
-        for (unsigned i = 0; rc == 0 && i < j->a->count && !j->fatal && !j->pass; i++) {
-            if (!is_due(j, i))
-                continue;
-            if (j->parts[i].begun)
+        for (unsigned i = 0; rc == 0 && i < j->a->count && !is_decided(j); i++) {
+            if (is_due(j, i) && j->parts[i].begun)
                 rc = settle(j, &j->parts[i]);
-            if (rc == 0 && is_due(j, i) && !j->fatal && !j->pass)
+            if (rc == 0 && is_due(j, i) && !is_decided(j))
                 rc = start_part(j, &j->parts[i]);
         }
-    } while (rc == 0 && before != j->over && !j->fatal && !j->pass);
+    } while (rc == 0 && before != j->over && !is_decided(j));
     return rc;
 }
 
@@ -310,9 +326,8 @@ static int wait(struct job *j) {
 }
 
 static int make_calls(struct job *j) {
-    uint64_t all = ((uint64_t)1 << j->a->count) - 1;
     int rc = advance(j);
-    while (rc == 0 && !j->fatal && !j->pass && (j->over | j->a->async) != all) {
+    while (rc == 0 && !is_decided(j) && (j->over | j->a->async) != j->a->all) {
         rc = wait(j);
         rc = rc ? rc : advance(j);
     }
@@ -503,11 +518,7 @@ static void start_async(struct job *j) {
         if (call->need != HD_ASYNC || call->waits_for & ~j->over || count_items(j, p) != 0)
             continue;
         for (unsigned k = 0; k < p->count; k++) {
-            if (call->each) {
-                j->view.env.slots[call->each_slot] = json_operand_value(p->next);
-                p->next = json_next(p->next);
-            }
-            struct hd_item *it = hd_item_new(j->a, call, &j->view);
+            struct hd_item *it = make_item(j, p);
             if (it)
                 hd_item_run_async(it, j->ex,
                                   call->conf->timeout ? call->conf->timeout : j->ex->route->deadline);
@@ -539,7 +550,7 @@ static int serve(struct job *j) {
         rc = j->pass ? pass_on(j) : answer(j);
     if (rc && j->ex->sent == GW_SENT_NOTHING)
         j->ex->partial = false;
-    if (!j->fatal && !j->pass && (rc == 0 || rc == -HTTP_E_CLIENT_CLOSED) && j->a->async)
+    if (!is_decided(j) && (rc == 0 || rc == -HTTP_E_CLIENT_CLOSED) && j->a->async)
         start_async(j);
     return rc;
 }
@@ -547,16 +558,15 @@ static int serve(struct job *j) {
 static int run(struct exchange *ex, void *state) {
     const struct hd_aggregate *a = state;
     struct job *j = b_arena_zalloc(&ex->call.arena, sizeof *j);
-    struct json_operand *slots = b_arena_zalloc(&ex->call.arena, (a->slots + 1) * sizeof *slots);
     struct part *parts = b_arena_zalloc(&ex->call.arena, a->count * sizeof *parts);
-    if (!j || !slots || !parts)
+    if (!j || !parts)
         return -HTTP_E_OUT_OF_MEMORY;
     j->ex = ex;
     j->a = a;
     j->parts = parts;
     j->self = rt_fiber_self();
     rt_scope_init(&j->scope);
-    int rc = gw_view_open(&j->view, ex, slots, a->specials);
+    int rc = gw_view_open(&j->view, ex, a->slots, a->specials);
     rc = rc ? rc : serve(j);
     clean_up(j);
     return rc;

@@ -8,13 +8,12 @@
 #include "runtime/scope.h"
 #include "runtime/worker.h"
 
-/* ---- the request ---- */
-
-static void no_template(struct hd_item *it, const struct gw_view *v) {
-    it->over = true;
-    it->reason = "template";
-    it->why = v->env.why ? v->env.why : "the request is too long";
+static void fail(struct hd_item *it, const char *reason, const char *why) {
+    it->reason = reason;
+    it->why = why;
 }
+
+/* ---- the request ---- */
 
 /* A parameter or field whose only expression is null is left out: true. */
 static bool is_left_out(struct gw_view *v, const struct json_node *n) {
@@ -130,13 +129,11 @@ struct hd_item *hd_item_new(const struct hd_aggregate *a, const struct hd_call *
     rc = rc ? rc : write_fields(it, view);
     if (rc == 0 && call->body)
         rc = write_body(it, view);
-    if (rc == -HTTP_E_TEMPLATE_FAILED) {
-        no_template(it, view);
-    } else if (rc) {
-        it->over = true;
-        it->reason = "overload";
-        it->why = "memory is short, or the request too long";
-    }
+    it->over = rc != 0;
+    if (rc == -HTTP_E_TEMPLATE_FAILED)
+        fail(it, "template", view->env.why);
+    else if (rc)
+        fail(it, "overload", "memory is short, or the request too long");
     return it;
 }
 
@@ -150,11 +147,6 @@ void hd_item_free(struct hd_item *it) {
 
 /* ---- the answer ---- */
 
-static void fail(struct hd_item *it, const char *reason, const char *why) {
-    it->reason = reason;
-    it->why = why;
-}
-
 /* Checks what came, once the connection is given back. */
 static void judge(struct hd_item *it) {
     bool bodiless = it->fetch.status == 204 || it->fetch.status == 205 || it->fetch.status == 304;
@@ -166,7 +158,7 @@ static void judge(struct hd_item *it) {
     }
     if (it->call->need == HD_ASYNC || bodiless)
         return;
-    int rc = gw_index_json(&it->index, b_text_slice(&it->fetch.answer), &it->fault);
+    int rc = gw_index_json(&it->index, b_text_slice(&it->fetch.answer), true, &it->fault);
     if (rc == -EINVAL)
         fail(it, "bad_json", it->fault.why);
     else if (rc)

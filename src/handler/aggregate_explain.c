@@ -48,7 +48,7 @@ static void write_call(const struct hd_aggregate *a, const struct hd_call *call,
 void hd_aggregate_explain(const void *state, const char *indent, struct b_text *out) {
     const struct hd_aggregate *a = state;
     rt_time ends[HD_CALLS_MAX] = {0}, worst = 0;
-    uint64_t left = ((uint64_t)1 << a->count) - 1;
+    uint64_t left = a->all;
     b_text_printf(out, "%scalls: %u at the most (max_calls %lld), %lld at a time\n", indent,
                   hd_aggregate_calls(a->conf, NULL), (long long)a->conf->max_calls,
                   (long long)a->conf->max_parallel);

@@ -400,6 +400,14 @@ static void take_series(struct building *b, struct hd_call *call) {
     }
 }
 
+/* Those that the templates compiled last refer to. */
+static uint64_t calls_used(const struct building *b) {
+    uint64_t calls = 0;
+    for (unsigned i = 0; i < b->a->count; i++)
+        calls |= (b->c.uses >> b->a->calls[i].slot & 1) << i;
+    return calls;
+}
+
 static int compile_call(struct building *b, struct hd_call *call) {
     const struct hd_call_conf *conf = call->conf;
     b->c.uses = 0;
@@ -413,9 +421,7 @@ static int compile_call(struct building *b, struct hd_call *call) {
     if (call->each)
         json_slot_drop(&b->c, call->each_slot);
     rc = rc ? rc : compile_default(b, call);
-    for (unsigned i = 0; i < b->a->count; i++)
-        if (b->c.uses >> b->a->calls[i].slot & 1)
-            call->waits_for |= (uint64_t)1 << i;
+    call->waits_for = calls_used(b);
     take_statuses(&call->accept, &conf->accept, "2xx");
     take_statuses(&call->pass, &conf->pass, NULL);
     take_series(b, call);
@@ -452,7 +458,7 @@ static void name_the_cycle(const struct hd_aggregate *a, uint64_t left, struct b
 /* Kahn 1962: what waits for nothing is taken off, again and again. */
 static int check_graph(struct building *b) {
     const struct hd_aggregate *a = b->a;
-    uint64_t left = a->count == 64 ? UINT64_MAX : ((uint64_t)1 << a->count) - 1, before = 0;
+    uint64_t left = a->all, before = 0;
     while (left != before) {
         before = left;
         for (unsigned i = 0; i < a->count; i++)
@@ -505,10 +511,7 @@ static int compile_response(struct building *b) {
     b->a->response = gw_template(&b->c, b->o->errors, b->a->conf->response);
     if (!b->a->response)
         return -EINVAL;
-    uint64_t calls = 0;
-    for (unsigned i = 0; i < b->a->count; i++)
-        calls |= b->c.uses >> b->a->calls[i].slot & 1 ? (uint64_t)1 << i : 0;
-    return no_results_of_async(b, calls, b->a->conf->response);
+    return no_results_of_async(b, calls_used(b), b->a->conf->response);
 }
 
 static int compile(struct building *b) {
@@ -533,7 +536,7 @@ int hd_aggregate_open(const struct gw_open *o, const struct cfg_route *route, co
     struct hd_aggregate *a = b_arena_zalloc(o->arena, sizeof *a);
     if (!a)
         return cfg_error_memory(o->errors);
-    *a = (struct hd_aggregate){.conf = c, .route = route, .gateway = o->gateway};
+    *a = (struct hd_aggregate){.conf = c, .route = route, .all = ((uint64_t)1 << c->calls.count) - 1};
     a->calls = b_arena_zalloc(o->arena, c->calls.count * sizeof *a->calls);
     if (!a->calls)
         return cfg_error_memory(o->errors);

@@ -73,11 +73,10 @@ struct hd_call {
 struct hd_aggregate {
     const struct hd_aggregate_conf *conf;
     const struct cfg_route *route;
-    struct gateway *gateway;
     struct hd_call *calls;
     unsigned count, slots;
     uint32_t specials;
-    uint64_t async;                   /* bits of calls */
+    uint64_t all, async;              /* bits of calls */
     const struct json_node *response; /* NULL: an object of all calls by their names */
 };
 

@@ -94,8 +94,6 @@ int hd_transform_open(const struct gw_open *o, const struct cfg_route *route,
 
 /* ---- a request ---- */
 
-/* Not inlined, those that the proxy calls: requests that transform nothing pay no stack for them. */
-
 struct hd_transforming {
     const struct hd_transform *t;
     struct gw_view view;
@@ -104,18 +102,18 @@ struct hd_transforming {
     struct json_index index;
 };
 
+/* Not inlined, those that the proxy calls: requests that transform nothing pay no stack for them. */
 __attribute__((noinline)) int hd_transform_begin(struct exchange *ex, const struct hd_transform *t,
                                                  struct hd_transforming **out) {
     struct hd_transforming *tr = b_arena_zalloc(&ex->call.arena, sizeof *tr);
-    struct json_operand *slots = b_arena_zalloc(&ex->call.arena, t->slots * sizeof *slots);
     *out = NULL;
-    if (!tr || !slots)
+    if (!tr)
         return -HTTP_E_OUT_OF_MEMORY;
     *out = tr;
     tr->t = t;
     tr->index.tag = B_TAG_REQUESTS;
     tr->request = b_text_heap(B_TAG_REQUESTS, BODY_MAX);
-    int rc = gw_view_open(&tr->view, ex, slots, t->specials);
+    int rc = gw_view_open(&tr->view, ex, t->slots, t->specials);
     if (rc == 0 && t->request)
         rc = gw_view_write(&tr->view, t->request, &tr->request);
     tr->body = b_text_slice(&tr->request);
@@ -134,18 +132,6 @@ void hd_transform_end(struct hd_transforming *tr) {
     b_text_free(&tr->made);
 }
 
-static int give_body(void *arg, struct b_slice *piece) {
-    struct hd_transforming *tr = arg;
-    *piece = tr->body;
-    tr->body.len = 0;
-    return piece->len ? 1 : 0;
-}
-
-static int body_is_there(void *arg, struct rt_stream *other) {
-    (void)arg, (void)other;
-    return 0;
-}
-
 __attribute__((noinline)) int hd_transform_request(struct exchange *ex, struct hd_transforming *tr,
                                                    struct http_request *out, struct up_client *client) {
     const struct hd_transform *t = tr->t;
@@ -156,12 +142,7 @@ __attribute__((noinline)) int hd_transform_request(struct exchange *ex, struct h
         return 0;
     out->body = HTTP_BODY_LENGTH;
     out->content_length = tr->body.len;
-    client->has_body = true;
-    client->on_demand = client->deadline_moves = false;
-    client->read = give_body;
-    client->wait = body_is_there;
-    client->interim = NULL;
-    client->arg = tr;
+    gw_send_whole(client, &tr->body);
     if (!t->request)
         return 0;
     http_fields_remove(f, HTTP_FIELD_CONTENT_ENCODING);
@@ -208,7 +189,7 @@ static int read_answer(struct exchange *ex, struct hd_transforming *tr, struct u
     int rc = gw_take_answer(x, &ex->call, (size_t)tr->t->conf->max_response, &tr->answer);
     if (rc)
         return rc;
-    rc = gw_index_json(&tr->index, b_text_slice(&tr->answer), &fault);
+    rc = gw_index_json(&tr->index, b_text_slice(&tr->answer), true, &fault);
     if (rc == -EINVAL && good)
         return gw_error(ex, HTTP_E_UPSTREAM_BAD_JSON, "upstream %s: its answer is no JSON: %s, at byte %zu",
                         x->upstream->cluster->name, fault.why, fault.at);

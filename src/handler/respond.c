@@ -160,12 +160,9 @@ static int answer(struct exchange *ex, const struct respond *r, struct b_slice b
 
 /* Not inlined: a fixed answer pays no stack for it. */
 static __attribute__((noinline)) int answer_by_template(struct exchange *ex, const struct respond *r) {
-    struct json_operand *slots = b_arena_zalloc(&ex->call.arena, (r->slots + 1) * sizeof *slots);
     struct b_text out = b_text_heap(B_TAG_REQUESTS, JSON_MAX);
     struct gw_view view;
-    if (!slots)
-        return -HTTP_E_OUT_OF_MEMORY;
-    int rc = gw_view_open(&view, ex, slots, r->specials);
+    int rc = gw_view_open(&view, ex, r->slots, r->specials);
     rc = rc ? rc : gw_view_write(&view, r->json, &out);
     b_text_char(&out, '\n');
     if (rc == 0)
