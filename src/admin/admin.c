@@ -58,16 +58,6 @@ int adm_answer_text(struct exchange *ex, uint16_t status, struct b_slice type, s
     return rc;
 }
 
-void adm_member(struct json_writer *w, const char *name, struct b_slice value) {
-    json_key(w, b_slice_cstr(name));
-    json_string(w, value);
-}
-
-void adm_number(struct json_writer *w, const char *name, uint64_t value) {
-    json_key(w, b_slice_cstr(name));
-    json_u64(w, value);
-}
-
 void adm_seconds(struct json_writer *w, const char *name, rt_time span) {
     json_key(w, b_slice_cstr(name));
     bool fine = span % RT_MS != 0;

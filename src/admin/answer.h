@@ -36,8 +36,6 @@ static inline struct b_text adm_text(void) {
 }
 
 /* Members of an object that is being written. */
-void adm_member(struct json_writer *w, const char *name, struct b_slice value);
-void adm_number(struct json_writer *w, const char *name, uint64_t value);
 void adm_seconds(struct json_writer *w, const char *name, rt_time span);
 void adm_flag(struct json_writer *w, const char *name, bool value);
 /* Answers 200 with what was written, as adm_answer_text. */

@@ -13,11 +13,11 @@ static void write_chain(struct json_writer *w, const struct cfg_chain *chain) {
 static void write_route(struct json_writer *w, const struct gw_snapshot *s, const struct gw_route *r) {
     const struct cfg_node *node = r->conf->head.node;
     json_object_begin(w);
-    adm_member(w, "path", r->pattern);
+    json_string_member(w, "path", r->pattern);
     if (r->conf->match.host.ptr)
-        adm_member(w, "host", r->conf->match.host);
+        json_string_member(w, "host", r->conf->match.host);
     if (r->conf->match.listener)
-        adm_member(w, "listen", r->conf->match.listener->addr.text);
+        json_string_member(w, "listen", r->conf->match.listener->addr.text);
     if (r->conf->match.methods.count) {
         json_key(w, B_LIT("methods"));
         json_array_begin(w);
@@ -30,10 +30,10 @@ static void write_route(struct json_writer *w, const struct gw_snapshot *s, cons
     write_chain(w, &s->root->chain);
     write_chain(w, &r->conf->chain);
     json_array_end(w);
-    adm_member(w, "handler", b_slice_cstr(r->handler->module.name));
+    json_string_member(w, "handler", b_slice_cstr(r->handler->module.name));
     adm_seconds(w, "deadline_seconds", r->deadline);
-    adm_member(w, "file", b_slice_cstr(node->file ? node->file->name : ""));
-    adm_number(w, "line", node->line);
+    json_string_member(w, "file", b_slice_cstr(node->file ? node->file->name : ""));
+    json_u64_member(w, "line", node->line);
     json_object_end(w);
 }
 
@@ -42,7 +42,7 @@ int adm_routes(struct exchange *ex) {
     struct b_text t = adm_text();
     struct json_writer w = json_writer(&t);
     json_object_begin(&w);
-    adm_number(&w, "generation", s->generation);
+    json_u64_member(&w, "generation", s->generation);
     json_key(&w, B_LIT("routes"));
     json_array_begin(&w);
     for (unsigned i = 0; i < s->route_count; i++)
@@ -66,14 +66,14 @@ int adm_slow(struct exchange *ex) {
 static void write_worker(struct json_writer *w, unsigned index) {
     const struct rt_worker_stats *s = &rt_worker(index)->stats;
     json_object_begin(w);
-    adm_number(w, "index", index);
-    adm_number(w, "connections", gw_worker_connections(index));
-    adm_number(w, "fibers", b_counter_get(&s->fibers));
-    adm_number(w, "spawned", b_counter_get(&s->spawned));
-    adm_number(w, "switches", b_counter_get(&s->switches));
-    adm_number(w, "turns", b_counter_get(&s->turns));
-    adm_number(w, "messages", b_counter_get(&s->messages));
-    adm_number(w, "io_events", b_counter_get(&s->io_events));
+    json_u64_member(w, "index", index);
+    json_u64_member(w, "connections", gw_worker_connections(index));
+    json_u64_member(w, "fibers", b_counter_get(&s->fibers));
+    json_u64_member(w, "spawned", b_counter_get(&s->spawned));
+    json_u64_member(w, "switches", b_counter_get(&s->switches));
+    json_u64_member(w, "turns", b_counter_get(&s->turns));
+    json_u64_member(w, "messages", b_counter_get(&s->messages));
+    json_u64_member(w, "io_events", b_counter_get(&s->io_events));
     json_object_end(w);
 }
 
@@ -81,10 +81,10 @@ int adm_fibers(struct exchange *ex) {
     struct b_text t = adm_text();
     struct json_writer w = json_writer(&t);
     json_object_begin(&w);
-    adm_number(&w, "fibers", rt_fiber_count());
-    adm_number(&w, "limit", rt_fiber_limit());
-    adm_number(&w, "stack_high_water_bytes", rt_stack_high_water());
-    adm_number(&w, "stalls", rt_stall_count());
+    json_u64_member(&w, "fibers", rt_fiber_count());
+    json_u64_member(&w, "limit", rt_fiber_limit());
+    json_u64_member(&w, "stack_high_water_bytes", rt_stack_high_water());
+    json_u64_member(&w, "stalls", rt_stall_count());
     json_key(&w, B_LIT("workers"));
     json_array_begin(&w);
     for (unsigned i = 0; i < rt_worker_count(); i++)

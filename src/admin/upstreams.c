@@ -10,12 +10,12 @@ static void write_breaker(struct json_writer *w, struct up_endpoint *e) {
     up_breaker_look(e, &view);
     json_key(w, B_LIT("breaker"));
     json_object_begin(w);
-    adm_member(w, "state", b_slice_cstr(view.state));
-    adm_number(w, "failures_in_a_row", view.row);
+    json_string_member(w, "state", b_slice_cstr(view.state));
+    json_u64_member(w, "failures_in_a_row", view.row);
     if (view.left)
         adm_seconds(w, "tried_again_in_seconds", view.left);
     if (view.last)
-        adm_member(w, "last_failure", b_slice_cstr(view.last));
+        json_string_member(w, "last_failure", b_slice_cstr(view.last));
     json_object_end(w);
 }
 
@@ -28,8 +28,8 @@ static void write_health(struct json_writer *w, struct up_endpoint *e) {
     json_object_begin(w);
     adm_flag(w, "healthy", !(up_state(e) & UP_FAILING));
     if (why)
-        adm_member(w, "last_failure", b_slice_cstr(why));
-    adm_number(w, why ? "failures_in_a_row" : "passes_in_a_row", atomic_load(&h->row));
+        json_string_member(w, "last_failure", b_slice_cstr(why));
+    json_u64_member(w, why ? "failures_in_a_row" : "passes_in_a_row", atomic_load(&h->row));
     adm_seconds(w, "checked_seconds_ago", rt_now() - atomic_load(&h->at));
     json_object_end(w);
 }
@@ -39,11 +39,11 @@ static void write_endpoint(struct json_writer *w, const struct up_member *m, uin
     struct up_endpoint *e = m->endpoint;
     uint32_t state = up_state(e);
     json_object_begin(w);
-    adm_member(w, "url", b_slice_cstr(e->text));
-    adm_number(w, "weight", (uint64_t)m->weight);
+    json_string_member(w, "url", b_slice_cstr(e->text));
+    json_u64_member(w, "weight", (uint64_t)m->weight);
     adm_flag(w, "in_use", !(state & avoided));
     adm_flag(w, "slow_start", state & UP_WARMING);
-    adm_number(w, "in_flight", up_load(e));
+    json_u64_member(w, "in_flight", up_load(e));
     adm_seconds(w, "latency_seconds", (rt_time)up_latency(e, rt_clock()));
     write_breaker(w, e);
     write_health(w, e);
@@ -67,11 +67,11 @@ static void write_upstream(struct up_cluster *c, void *arg) {
     struct json_writer *w = arg;
     const struct cfg_upstream *conf = &c->current->conf;
     json_object_begin(w);
-    adm_member(w, "name", b_slice_cstr(c->name));
-    adm_number(w, "max_in_flight", (uint64_t)conf->max_in_flight);
-    adm_number(w, "in_flight", (uint64_t)up_cluster_in_flight(c));
-    adm_number(w, "max_pending", (uint64_t)conf->max_pending);
-    adm_number(w, "pending", rt_sem_waiting(&c->permits));
+    json_string_member(w, "name", b_slice_cstr(c->name));
+    json_u64_member(w, "max_in_flight", (uint64_t)conf->max_in_flight);
+    json_u64_member(w, "in_flight", (uint64_t)up_cluster_in_flight(c));
+    json_u64_member(w, "max_pending", (uint64_t)conf->max_pending);
+    json_u64_member(w, "pending", rt_sem_waiting(&c->permits));
     adm_seconds(w, "connect_timeout_seconds", conf->connect_timeout);
     adm_seconds(w, "timeout_seconds", conf->timeout);
     pthread_mutex_lock(&c->lock);

@@ -29,8 +29,7 @@ static struct {
 static void member(struct json_writer *w, const char *name, struct b_slice value) {
     if (!value.len)
         return;
-    json_key(w, b_slice_cstr(name));
-    json_string(w, b_slice(value.ptr, value.len < TARGET_MAX ? value.len : TARGET_MAX));
+    json_string_member(w, name, b_slice(value.ptr, value.len < TARGET_MAX ? value.len : TARGET_MAX));
 }
 
 static void milliseconds(struct json_writer *w, const char *name, rt_time span) {
@@ -45,11 +44,6 @@ static void milliseconds(struct json_writer *w, const char *name, rt_time span) 
     json_raw(w, b_text_slice(&t));
 }
 
-static void number(struct json_writer *w, const char *name, uint64_t n) {
-    json_key(w, b_slice_cstr(name));
-    json_u64(w, n);
-}
-
 void gw_write_spans(struct json_writer *w, const struct exchange *ex) {
     json_array_begin(w);
     for (unsigned i = 0; i < ex->span_count; i++) {
@@ -60,7 +54,7 @@ void gw_write_spans(struct json_writer *w, const struct exchange *ex) {
         milliseconds(w, "start_ms", s->begun - ex->started);
         milliseconds(w, "took_ms", s->took);
         if (s->status)
-            number(w, "status", s->status);
+            json_u64_member(w, "status", s->status);
         if (s->reason)
             member(w, "failed", b_slice_cstr(s->reason));
         json_object_end(w);
@@ -72,11 +66,11 @@ static void write_request(struct b_text *out, const struct exchange *ex, uint64_
     struct json_writer w = json_writer(out);
     rt_time wall = rt_wall_clock();
     json_object_begin(&w);
-    number(&w, "ended_unix_ms", (uint64_t)(wall / RT_MS));
+    json_u64_member(&w, "ended_unix_ms", (uint64_t)(wall / RT_MS));
     member(&w, "route", ex->route->pattern);
     member(&w, "method", ex->req.method_text);
     member(&w, "target", ex->req.target);
-    number(&w, "status", ex->res.status);
+    json_u64_member(&w, "status", ex->res.status);
     milliseconds(&w, "took_ms", (rt_time)ns);
     if (ex->error)
         member(&w, "code", b_slice_cstr(http_error_info(ex->error)->code));
@@ -85,7 +79,7 @@ static void write_request(struct b_text *out, const struct exchange *ex, uint64_
     member(&w, "upstream", ex->upstream);
     member(&w, "endpoint", ex->endpoint);
     if (ex->attempts)
-        number(&w, "attempts", ex->attempts);
+        json_u64_member(&w, "attempts", ex->attempts);
     if (ex->upstream_time)
         milliseconds(&w, "upstream_ms", ex->upstream_time);
     if (ex->error && ex->phase)

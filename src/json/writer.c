@@ -150,3 +150,13 @@ void json_raw(struct json_writer *w, struct b_slice json) {
     element(w);
     b_text_slice_add(w->out, json);
 }
+
+void json_string_member(struct json_writer *w, const char *name, struct b_slice value) {
+    json_key(w, b_slice_cstr(name));
+    json_string(w, value);
+}
+
+void json_u64_member(struct json_writer *w, const char *name, uint64_t value) {
+    json_key(w, b_slice_cstr(name));
+    json_u64(w, value);
+}

@@ -38,5 +38,8 @@ void json_bool(struct json_writer *w, bool v);
 void json_null(struct json_writer *w);
 /* A value that is JSON already; the caller vouches for it. */
 void json_raw(struct json_writer *w, struct b_slice json);
+/* A key and its value. */
+void json_string_member(struct json_writer *w, const char *name, struct b_slice value);
+void json_u64_member(struct json_writer *w, const char *name, uint64_t value);
 
 #endif
