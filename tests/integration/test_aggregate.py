@@ -52,10 +52,6 @@ def ask(weir, target="/orders/7", status=200, **more):
     return answer, json.loads(answer.body)
 
 
-def header(answer, name):
-    return dict((n.lower(), v) for n, v in answer.headers).get(name)
-
-
 # ---- order, and what is handed on ----
 
 def test_calls_wait_for_what_they_refer_to(lab):
@@ -100,7 +96,7 @@ def test_each_asks_for_the_first_items_in_order(lab):
         response="$lines"))
     answer, body = ask(weir)
     assert [line["sku"] for line in body] == ["a", "b"]
-    assert header(answer, "weir-missing") is None
+    assert answer.header("weir-missing") is None
     assert weir.metric("weir_aggregate_left_out_total", route="/orders/{id}", call="lines") == 1
 
 
@@ -128,7 +124,7 @@ def test_one_items_failure_is_the_calls(lab):
     weir = lab.weir(aggregate(origin, {"order": {"path": "/order"}, "lines": {**each, "need": "weak", "default": ["none"]}},
                               response="$lines"))
     answer, body = ask(weir)
-    assert body == ["none"] and header(answer, "weir-missing") == "lines;reason=status;status=500"
+    assert body == ["none"] and answer.header("weir-missing") == "lines;reason=status;status=500"
 
 
 def test_bodies_headers_and_queries_of_calls(lab):
@@ -144,9 +140,8 @@ def test_bodies_headers_and_queries_of_calls(lab):
     assert sent.method == "POST" and sent.target == "/order?fixed=1&page=a%26b"
     assert json.loads(sent.body) == {"given": [1.5, "x"], "first": 1.5, "path": "/orders/7"}
     assert b'"given":[1.50, "x"]' in sent.body  # as it came
-    fields = dict((n.lower(), v) for n, v in sent.headers)
-    assert fields["x-user"] == "me" and fields["authorization"] == "Bearer t"
-    assert "cookie" not in fields and "x-gone" not in fields and fields["content-type"] == "application/json"
+    assert sent.header("x-user") == "me" and sent.header("authorization") == "Bearer t"
+    assert not {"cookie", "x-gone"} & sent.names() and sent.header("content-type") == "application/json"
 
 
 def test_numbers_and_texts_are_not_touched(lab):
@@ -186,7 +181,7 @@ def test_a_weak_call_that_fails_is_named(lab, fault):
                               upstream={"retry": {"attempts": 1}}, report="degraded"))
     got, body = ask(weir)
     assert body == {"id": 7, "bad": {"d": [1]}, "missing": ["bad"], "degraded": ["bad"]}
-    assert header(got, "weir-missing") == f"bad;reason={reason}"
+    assert got.header("weir-missing") == f"bad;reason={reason}"
     assert weir.metric("weir_aggregate_incomplete_total", route="/orders/{id}", call="bad") == 1
 
 
@@ -208,7 +203,7 @@ def test_refused_connections(lab):
     dead = {"dead": {"endpoints": [f"http://127.0.0.1:{free_port()}"], "breaker": False}}
     weir = lab.weir(aggregate(origin, broken(bad={"upstream": "dead", "path": "/", "need": "weak"}), more=dead))
     answer, body = ask(weir)
-    assert body["bad"] is None and header(answer, "weir-missing") == "bad;reason=connect"
+    assert body["bad"] is None and answer.header("weir-missing") == "bad;reason=connect"
 
 
 def test_a_strong_failure_cancels_the_others_at_once(lab):
@@ -239,9 +234,9 @@ def test_an_incomplete_answer_is_not_kept(lab):
     config["use"] = ["cached"]
     config["middleware"] = {"cached": {"headers": {"response": {"set": {"Cache-Control": "max-age=60"}}}}}
     weir = lab.weir(config)
-    assert header(ask(weir)[0], "cache-control") is None
+    assert ask(weir)[0].header("cache-control") is None
     origin.answer = site(order=ORDER, bad={})
-    assert header(ask(weir)[0], "cache-control") == "max-age=60"
+    assert ask(weir)[0].header("cache-control") == "max-age=60"
 
 
 def test_accepted_statuses(lab):
@@ -254,7 +249,7 @@ def test_pass_makes_an_answer_the_whole_one(lab):
     origin = lab.origin(site(order=lambda r, p: as_json({"error": "no such order"}, 404), slow=hang))
     weir = lab.weir(aggregate(origin, {"order": {"path": "/order", "pass": ["404"]}, "slow": {"path": "/slow"}}))
     answer, body = ask(weir, status=404)
-    assert body == {"error": "no such order"} and header(answer, "content-type") == "application/json"
+    assert body == {"error": "no such order"} and answer.header("content-type") == "application/json"
 
 
 def test_retries_are_the_upstreams(lab):
@@ -269,7 +264,7 @@ def test_weak_calls_do_not_queue_where_there_is_no_room(lab):
     weir = lab.weir(aggregate(origin, {"slow": {"path": "/slow", "timeout": "2s", "need": "weak"}, "extra": {"path": "/order", "need": "weak"}},
                               upstream={"max_in_flight": 1}))
     answer, body = ask(weir)
-    assert header(answer, "weir-missing") == "slow;reason=timeout, extra;reason=overload"
+    assert answer.header("weir-missing") == "slow;reason=timeout, extra;reason=overload"
 
 
 # ---- templates meeting the data ----
@@ -456,20 +451,20 @@ def test_a_trusted_client_gets_the_waterfall(lab):
     origin = lab.origin(site(order=lambda r, p: time.sleep(0.05) or as_json(ORDER), user=hang))
     weir = lab.weir(traced(origin))
     answer, _ = ask(weir, headers=[("X-Weir-Trace", "1")])
-    order, user = json.loads(header(answer, "weir-trace"))
+    order, user = json.loads(answer.header("weir-trace"))
     assert (order["call"], order["upstream"], order["status"]) == ("order", "o", 200) and order["took_ms"] >= 50
     assert (user["call"], user["failed"]) == ("user", "timeout") and user["took_ms"] >= 100 and "status" not in user
     assert user["start_ms"] >= order["start_ms"] + order["took_ms"] - 1
-    assert header(ask(weir)[0], "weir-trace") is None
+    assert ask(weir)[0].header("weir-trace") is None
     origin.answer = site(order=lambda r, p: reply(500))
     answer, body = ask(weir, status=502, headers=[("X-Weir-Trace", "1")])
-    assert body["code"] == "call_failed" and json.loads(header(answer, "weir-trace"))[0]["failed"] == "status"
+    assert body["code"] == "call_failed" and json.loads(answer.header("weir-trace"))[0]["failed"] == "status"
 
 
 def test_others_do_not(lab):
     origin = lab.origin(site(order=ORDER, user={}))
     weir = lab.weir(traced(origin, trusted=False))
-    assert header(ask(weir, headers=[("X-Weir-Trace", "1")])[0], "weir-trace") is None
+    assert ask(weir, headers=[("X-Weir-Trace", "1")])[0].header("weir-trace") is None
 
 
 def test_the_flight_recorder_keeps_slow_and_failed_ones(lab):
@@ -504,11 +499,11 @@ def test_the_last_good_answer_stands_in(lab):
         assert ask(weir, f"/orders/{i}")[1] == i
     origin.answer = site(order=ORDER, coupon=lambda r, p: reply(500))
     answer, body = ask(weir, "/orders/a")
-    assert body == "a" and re.fullmatch(r"coupon;reason=status;status=500;stale=\d+", header(answer, "weir-missing"))
+    assert body == "a" and re.fullmatch(r"coupon;reason=status;status=500;stale=\d+", answer.header("weir-missing"))
     weir.reload({**config, "limits": {"max_uri": "4KiB"}})
     assert ask(weir, "/orders/b")[1] == "b"  # it lives on
     answer, body = ask(weir, "/orders/c")
-    assert body == "none" and header(answer, "weir-missing") == "coupon;reason=status;status=500"
+    assert body == "none" and answer.header("weir-missing") == "coupon;reason=status;status=500"
 
 
 def test_stale_answers_have_an_age(lab):
@@ -532,6 +527,6 @@ def test_weak_calls_are_left_out_when_weir_is_crowded(lab):
         conn.request("GET", "/hang")
     weir.wait_metric(8, "weir_in_flight_requests")
     answer, body = ask(weir)  # the ninth
-    assert body == "d" and header(answer, "weir-missing") == "extra;reason=overload"
+    assert body == "d" and answer.header("weir-missing") == "extra;reason=overload"
     for conn in conns:
         reset(conn)
