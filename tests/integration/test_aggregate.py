@@ -321,13 +321,14 @@ def test_R13_the_fan_out_is_bounded(lab):
 
 # ---- async ----
 
+def after(event):
+    """Answers once the test says so."""
+    return lambda _request, peer: as_json({}) if peer.wait(event) else None
+
+
 def test_async_calls_come_after_the_answer(lab):
     answered = threading.Event()
-
-    def audit(_request, peer):
-        peer.wait(answered)
-        return as_json({})
-    origin = lab.origin(site(order=ORDER, audit=audit))
+    origin = lab.origin(site(order=ORDER, audit=after(answered)))
     weir = lab.weir(aggregate(origin, {
         "order": {"path": "/order"},
         "audit": {"path": "/audit", "method": "POST", "body": {"order": "$order.id"}, "need": "async"}}, response="$order.id"))
@@ -339,11 +340,7 @@ def test_async_calls_come_after_the_answer(lab):
 
 def test_async_calls_are_finished_before_the_end(lab):
     go = threading.Event()
-
-    def audit(_request, peer):
-        peer.wait(go)
-        return as_json({})
-    origin = lab.origin(site(order=ORDER, audit=audit))
+    origin = lab.origin(site(order=ORDER, audit=after(go)))
     weir = lab.weir(aggregate(origin, {"order": {"path": "/order"}, "audit": {"path": "/audit", "need": "async"}}))
     ask(weir)
     wait_until(lambda: len(origin.requests) == 2, "the async call is under way")
