@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/calendar.h"
 #include "base/escape.h"
 
 #define COMPONENT_MAX 64
@@ -70,41 +71,11 @@ uint64_t b_log_now_ns(void) {
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Exactly `width` digits. */
-static void add_digits(struct b_text *t, uint64_t v, int width) {
-    char digits[8];
-    for (int i = width; i-- > 0; v /= 10)
-        digits[i] = (char)('0' + v % 10);
-    b_text_add(t, digits, (size_t)width);
-}
-
-static void add_clock(struct b_text *t, uint64_t ns) {
-    uint64_t ms = ns / 1000000 % 86400000;
-    add_digits(t, ms / 3600000, 2);
-    b_text_char(t, ':');
-    add_digits(t, ms / 60000 % 60, 2);
-    b_text_char(t, ':');
-    add_digits(t, ms / 1000 % 60, 2);
-    b_text_char(t, '.');
-    add_digits(t, ms % 1000, 3);
-}
-
-/* Days to a date with the years counted from March, so that the leap day is a year's last. gmtime_r takes a
- * lock. */
+/* Milliseconds: RFC 3339 without its last three digits. */
 void b_text_timestamp(struct b_text *t, uint64_t ns) {
-    uint64_t days = ns / 86400000000000u + 719468; /* since 0000-03-01 */
-    uint64_t era = days / 146097, day = days % 146097;
-    uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    day -= 365 * year + year / 4 - year / 100;
-    uint64_t month = (5 * day + 2) / 153; /* 0: March */
-    day -= (153 * month + 2) / 5;
-    add_digits(t, era * 400 + year + (month >= 10), 4);
-    b_text_char(t, '-');
-    add_digits(t, month < 10 ? month + 3 : month - 9, 2);
-    b_text_char(t, '-');
-    add_digits(t, day + 1, 2);
-    b_text_char(t, 'T');
-    add_clock(t, ns);
+    char text[B_RFC3339_LEN];
+    b_format_rfc3339(text, (int64_t)(ns / 1000));
+    b_text_add(t, text, B_RFC3339_LEN - 4);
     b_text_char(t, 'Z');
 }
 
@@ -132,7 +103,9 @@ static void add_json(struct b_text *t, const char *level, struct b_slice compone
 }
 
 static void add_plain(struct b_text *t, const char *level, struct b_slice component, struct b_slice message) {
-    add_clock(t, b_log_now_ns());
+    char stamp[B_RFC3339_LEN];
+    b_format_rfc3339(stamp, (int64_t)(b_log_now_ns() / 1000));
+    b_text_add(t, stamp + 11, 12); /* the time of day, to milliseconds */
     b_text_char(t, ' ');
     b_text_cstr(t, level);
     b_text_add(t, "      ", 6 - strlen(level)); /* the longest level has five letters */

@@ -1,5 +1,7 @@
 #include "http/message.h"
 
+#include "base/calendar.h"
+
 const struct http_limits http_limits_default = {
     .max_header_bytes = 16 * 1024,
     .max_headers = 100,
@@ -117,40 +119,19 @@ struct b_slice http_reason(unsigned status) {
     }
 }
 
-static void two_digits(char *to, unsigned v) {
-    to[0] = (char)('0' + v / 10);
-    to[1] = (char)('0' + v % 10);
-}
-
-/* Day, month and year of a count of days since 1970, in the proleptic Gregorian calendar: years begin in
- * March, so that the leap day is the last of its year and a month's first day is a linear function (H.
- * Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
-static void civil(unsigned days, unsigned *day, unsigned *month, unsigned *year) {
-    unsigned since_0000_03_01 = days + 719468;
-    unsigned era = since_0000_03_01 / 146097;
-    unsigned day_of_era = since_0000_03_01 % 146097;
-    unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    unsigned march_month = (5 * day_of_year + 2) / 153;
-    *day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    *month = march_month < 10 ? march_month + 3 : march_month - 9;
-    *year = era * 400 + year_of_era + (*month <= 2);
-}
-
 void http_date_format(char buf[HTTP_DATE_LEN], int64_t seconds) {
     const int64_t last = 253402300799; /* 9999-12-31 23:59:59 */
     uint64_t t = seconds < 0 ? 0 : (uint64_t)(seconds > last ? last : seconds);
-    unsigned days = (unsigned)(t / 86400), rest = (unsigned)(t % 86400), day, month, year;
-    civil(days, &day, &month, &year);
+    unsigned days = (unsigned)(t / B_DAY_S), rest = (unsigned)(t % B_DAY_S);
+    struct b_date d = b_date_of_days(days);
     memcpy(buf, &"ThuFriSatSunMonTueWed"[days % 7 * 3], 3);
     memcpy(buf + 3, ", 00 ", 5);
-    two_digits(buf + 5, day);
-    memcpy(buf + 8, &"JanFebMarAprMayJunJulAugSepOctNovDec"[(month - 1) * 3], 3);
+    b_format_digits(buf + 5, d.day, 2);
+    memcpy(buf + 8, &"JanFebMarAprMayJunJulAugSepOctNovDec"[(d.month - 1) * 3], 3);
     buf[11] = ' ';
-    two_digits(buf + 12, year / 100);
-    two_digits(buf + 14, year % 100);
+    b_format_digits(buf + 12, d.year, 4);
     memcpy(buf + 16, " 00:00:00 GMT", 13);
-    two_digits(buf + 17, rest / 3600);
-    two_digits(buf + 20, rest / 60 % 60);
-    two_digits(buf + 23, rest % 60);
+    b_format_digits(buf + 17, rest / 3600, 2);
+    b_format_digits(buf + 20, rest / 60 % 60, 2);
+    b_format_digits(buf + 23, rest % 60, 2);
 }

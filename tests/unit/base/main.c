@@ -1,7 +1,8 @@
 #include "test.h"
 
 #define SUITES(X) \
-    X(slice) X(list) X(alloc) X(arena) X(map) X(number) X(text) X(siphash) X(histogram) X(escape) X(log)
+    X(slice)      \
+    X(calendar) X(list) X(alloc) X(arena) X(map) X(number) X(text) X(siphash) X(histogram) X(escape) X(log)
 
 #define DECLARE(name) extern const struct test_case name##_tests[];
 SUITES(DECLARE)
