@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 enum {
     EVENTS_MAX = 256,
@@ -22,6 +23,8 @@ enum {
     CONNECTIONS_MAX = 200000,
     HEAD_BYTES_MAX = 4096,
     READ_BYTES = 128 * 1024,
+    ALERTS_MAX = 1000,
+    NUMBER_DIGITS = 12,
     GRACE_S = 10, /* how long answers are waited for after a phase */
 };
 
@@ -30,7 +33,7 @@ static const char *const error_names[ERRORS] = {"connect", "closed", "garbage",
                                                 "status",  "length", "timeout"};
 
 struct options {
-    long connections, threads, port;
+    long connections, threads, port, alerts;
     double seconds, warmup_s, rate, stagger_ms, posts_percent;
     uint64_t requests_max;
     int64_t body_len; /* expected; -1: any */
@@ -93,6 +96,12 @@ static char request[2048];
 static size_t request_len;
 static char post_format[2048]; /* with a place for the number */
 static _Atomic uint64_t post_number;
+static struct alerts {
+    char *text; /* a whole request */
+    size_t len;
+    size_t numbers[ALERTS_MAX]; /* where the numbers stand by which alerts differ */
+    size_t starts[ALERTS_MAX];  /* and their time of start */
+} alerts;
 static pthread_barrier_t barrier;
 static struct phase next_phase;
 
@@ -248,6 +257,86 @@ static bool is_post(struct worker *w) {
     return true;
 }
 
+/* A webhook of Alertmanager as it is sent, with as many alerts that nobody has seen before. */
+static void make_alerts(const char *path) {
+    char *body = NULL;
+    size_t body_len = 0;
+    FILE *out = open_memstream(&body, &body_len);
+    fprintf(out, "{\"receiver\":\"weir\",\"status\":\"firing\",\"alerts\":[");
+    for (long i = 0; i < options.alerts; i++) {
+        fprintf(
+            out,
+            "%s{\"status\":\"firing\",\"labels\":{\"alertname\":\"HighLatency\",\"instance\":\"10.0.0.1:9100-",
+            i ? "," : "");
+        fflush(out);
+        alerts.numbers[i] = body_len;
+        fprintf(
+            out,
+            "%0*d\",\"job\":\"node\",\"severity\":\"page\",\"team\":\"checkout\"},\"annotations\":{"
+            "\"description\":\"p99 of checkout is above 500 ms for ten minutes\",\"summary\":\"High latency\"},"
+            "\"startsAt\":\"",
+            NUMBER_DIGITS, 0);
+        fflush(out);
+        alerts.starts[i] = body_len;
+        fprintf(
+            out,
+            "2026-01-01T00:00:00.000Z\",\"endsAt\":\"0001-01-01T00:00:00Z\","
+            "\"generatorURL\":\"http://prometheus:9090/graph?g0.expr=latency\",\"fingerprint\":\"0123456789abcdef\"}");
+    }
+    fprintf(
+        out,
+        "],\"groupLabels\":{\"alertname\":\"HighLatency\"},\"commonLabels\":{\"alertname\":\"HighLatency\"},"
+        "\"commonAnnotations\":{},\"externalURL\":\"http://alertmanager:9093\",\"version\":\"4\","
+        "\"groupKey\":\"{}:{alertname=\\\"HighLatency\\\"}\",\"truncatedAlerts\":0}");
+    fclose(out);
+    char head[512];
+    int head_len = snprintf(head, sizeof head,
+                            "POST %s HTTP/1.1\r\nHost: bench\r\nUser-Agent: Alertmanager/0.25.0\r\n"
+                            "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+                            path, body_len);
+    alerts.len = (size_t)head_len + body_len;
+    alerts.text = malloc(alerts.len);
+    memcpy(alerts.text, head, (size_t)head_len);
+    memcpy(alerts.text + head_len, body, body_len);
+    for (long i = 0; i < options.alerts; i++) {
+        alerts.numbers[i] += (size_t)head_len;
+        alerts.starts[i] += (size_t)head_len;
+    }
+    free(body);
+    atomic_store(&post_number,
+                 (uint64_t)(now_ns() / 1000 % 100000) * 10000000); /* not those of another run */
+}
+
+static void write_now(char start[24]) {
+    static _Thread_local time_t second;
+    static _Thread_local char text[32];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec != second) {
+        second = now.tv_sec;
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.000Z", gmtime(&second));
+    }
+    long ms = now.tv_nsec / 1000000;
+    text[20] = (char)('0' + ms / 100);
+    text[21] = (char)('0' + ms / 10 % 10);
+    text[22] = (char)('0' + ms % 10);
+    memcpy(start, text, 24);
+}
+
+static const char *next_alerts(void) {
+    static _Thread_local char *text;
+    uint64_t number = atomic_fetch_add(&post_number, (uint64_t)options.alerts);
+    if (!text)
+        text = memcpy(malloc(alerts.len), alerts.text, alerts.len);
+    for (long i = 0; i < options.alerts; i++, number++) {
+        uint64_t v = number;
+        write_now(text + alerts.starts[i]);
+        for (int at = NUMBER_DIGITS; at--; v /= 10)
+            text[alerts.numbers[i] + (size_t)at] = (char)('0' + v % 10);
+    }
+    return text;
+}
+
 static void send_request(struct worker *w, struct conn *conn, uint64_t started_ns) {
     w->left--;
     w->in_flight++;
@@ -258,7 +347,12 @@ static void send_request(struct worker *w, struct conn *conn, uint64_t started_n
     char post[sizeof post_format + 32];
     const char *bytes = request;
     size_t len = request_len;
-    if (conn->post) {
+    if (alerts.text) {
+        len = alerts.len;
+        bytes = next_alerts();
+        conn->post = true;
+        w->counts.posts++;
+    } else if (conn->post) {
         len = (size_t)snprintf(post, sizeof post, post_format, atomic_fetch_add(&post_number, 1));
         bytes = post;
         w->counts.posts++;
@@ -586,14 +680,17 @@ static void set_url(const char *url) {
         post_format, sizeof post_format,
         "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%ld\r\nUser-Agent: load\r\nX-Id: %%lu\r\nContent-Length: 0\r\n\r\n",
         path, options.port);
+    if (options.alerts)
+        make_alerts(path);
 }
 
 int main(int argc, char **argv) {
     static const char help[] =
         "-u URL [-c CONNECTIONS] [-t THREADS] [-d SECONDS] [-w WARMUP_SECONDS] [-n REQUESTS_MAX]\n"
         "       [-R REQUESTS_PER_SECOND] [-l BODY_BYTES] [-g STAGGER_MS: spread the first requests] [-s: stop for a line]\n"
-        "       [-1: a new connection for each request] [-P PERCENT: so many are POSTs, with their number in X-Id]";
-    for (int option; (option = getopt(argc, argv, "u:c:t:d:w:n:R:l:g:P:s1")) != -1;) {
+        "       [-1: a new connection for each request] [-P PERCENT: so many are POSTs, with their number in X-Id]\n"
+        "       [-A ALERTS: each is a webhook of Alertmanager with so many new alerts]";
+    for (int option; (option = getopt(argc, argv, "u:c:t:d:w:n:R:l:g:P:A:s1")) != -1;) {
         switch (option) {
         case 'u': options.url = optarg; break;
         case 'c': options.connections = number_or_die(optarg, 1, CONNECTIONS_MAX); break;
@@ -605,6 +702,7 @@ int main(int argc, char **argv) {
         case 'l': options.body_len = number_or_die(optarg, 0, LONG_MAX); break;
         case 'g': options.stagger_ms = strtod(optarg, NULL); break;
         case 'P': options.posts_percent = strtod(optarg, NULL); break;
+        case 'A': options.alerts = number_or_die(optarg, 1, ALERTS_MAX); break;
         case 's': options.steps = true; break;
         case '1': options.close_each = true; break;
         default: usage(help);

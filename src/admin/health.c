@@ -1,6 +1,7 @@
 /* Health as Kubernetes and Prometheus ask for it: alive is not the same as ready. */
 #include "admin/answer.h"
 #include "gateway/reference.h"
+#include "gateway/stores.h"
 
 int adm_livez(struct exchange *ex) {
     return adm_answer(ex, 200, ADM_TEXT, B_LIT("ok\n"));
@@ -23,6 +24,7 @@ static const struct check {
     const char *failed;
 } checks[] = {
     {"config", has_config, "a worker has no config yet"},
+    {"stores", gw_stores_ready, "a store has been down for longer than its unready_after"},
     {"tables", gw_references_ready, "a table that is required has not been loaded yet"},
     {"draining", takes_requests, "this instance is being stopped"},
 };

@@ -16,6 +16,7 @@
     X(CONFIG, "config")           \
     X(TELEMETRY, "telemetry")     \
     X(UPSTREAM, "upstream")       \
+    X(STORE, "store")             \
     X(CONNECTIONS, "connections") \
     X(REQUESTS, "requests")       \
     X(GATEWAY, "gateway")         \

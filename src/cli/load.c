@@ -6,6 +6,7 @@
 
 #include "admin/admin.h"
 #include "cli/cli.h"
+#include "store/store.h"
 #include "upstream/upstream.h"
 
 #define ARENA_MAX ((size_t)256 << 20)
@@ -90,8 +91,10 @@ struct gw_snapshot *cli_build(const struct gw_options *source) {
     cfg_errors_init(&errors);
     nobody.options = source;
     nobody.upstreams = up_registry_new();
-    struct gw_snapshot *s = nobody.upstreams ? gw_build(&nobody, source, &errors) : NULL;
-    if (!nobody.upstreams)
+    nobody.stores = st_registry_new();
+    bool ready = nobody.upstreams && nobody.stores;
+    struct gw_snapshot *s = ready ? gw_build(&nobody, source, &errors) : NULL;
+    if (!ready)
         (void)cfg_error_memory(&errors);
     cli_print_errors(&errors);
     return s;

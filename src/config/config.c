@@ -110,6 +110,12 @@ static const struct cfg_option root_options[] = {
      CFG_AT(struct cfg_root, upstreams),
      .table = &cfg_upstream_table,
      .help = "the services behind weir, by name"},
+    {.name = "stores",
+     .type = CFG_OBJECT_MAP,
+     CFG_AT(struct cfg_root, stores),
+     .max = 64,
+     .table = &cfg_store_table,
+     .help = "databases, by name"},
     {.name = "tables",
      .type = CFG_OBJECT_MAP,
      CFG_AT(struct cfg_root, tables),
@@ -132,9 +138,7 @@ static const struct cfg_option root_options[] = {
     {0},
 };
 
-static const struct cfg_later root_later[] = {{"stores", NULL, "take it out"},
-                                              {"redis", NULL, "take it out"},
-                                              {0}};
+static const struct cfg_later root_later[] = {{"redis", NULL, "take it out"}, {0}};
 
 const struct cfg_table cfg_root_table = {
     .name = "the config",

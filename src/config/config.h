@@ -186,6 +186,21 @@ struct cfg_reference {
     bool allow_empty, required;
 };
 
+struct cfg_store_pool {
+    struct cfg_head head;
+    int64_t max_open;
+    int64_t connect_timeout;
+};
+
+/* A database. */
+struct cfg_store {
+    struct cfg_head head;    /* head.name: its name */
+    struct b_slice sqlite;   /* the file; ptr NULL: it is: */
+    struct b_slice postgres; /* a connection string */
+    struct cfg_store_pool pool;
+    int64_t unready_after;
+};
+
 /* A named instance of a middleware. */
 struct cfg_middleware {
     struct cfg_head head; /* head.name: its name; that of its kind for one made by `use` alone */
@@ -232,6 +247,7 @@ struct cfg_root {
     struct cfg_chain chain;
     struct cfg_list upstreams; /* struct cfg_upstream */
     struct cfg_register registration;
+    struct cfg_list stores;     /* struct cfg_store */
     struct cfg_list tables;     /* struct cfg_reference */
     struct cfg_list middleware; /* struct cfg_middleware, those with an entry */
     struct cfg_chain implicit;  /* those made by `use` alone */

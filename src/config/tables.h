@@ -21,6 +21,7 @@ extern const struct cfg_table cfg_health_table;     /* health.c */
 extern const struct cfg_table cfg_middleware_table; /* middleware.c */
 extern const struct cfg_table cfg_route_table;      /* route.c */
 extern const struct cfg_table cfg_reference_table;  /* reference.c */
+extern const struct cfg_table cfg_store_table;      /* store.c */
 
 /* Run when everything is decoded, errors or not; what they miss was reported. */
 void cfg_link_listeners(struct cfg_decoder *d, struct cfg_root *root);

@@ -7,6 +7,7 @@
 #include "gateway/conn.h"
 #include "gateway/recorder.h"
 #include "gateway/reference.h"
+#include "gateway/stores.h"
 #include "gateway/tunnel.h"
 #include "net/dns.h"
 #include "net/listener.h"
@@ -192,6 +193,7 @@ static int swap(struct gateway *g, struct gw_snapshot *s, struct cfg_errors *err
         close_fresh(&fresh);
         return cfg_error_memory(errors);
     }
+    gw_stores_start(s);
     warn_of_descriptors(s->root);
     up_registry_publish(g->upstreams, s->root);
     publish(g, s);
@@ -226,11 +228,12 @@ int gw_start(struct gateway *g, const struct gw_options *options, struct cfg_err
     b_list_init(&g->listeners);
     b_list_init(&g->tables);
     g->upstreams = up_registry_new();
+    g->stores = st_registry_new();
     g->admin_route = (struct gw_route){.pattern = B_LIT("admin"),
                                        .deadline = 60 * RT_S,
                                        .handler = options->admin,
                                        .max_body = 65536};
-    if (!g->upstreams || gw_references_init(g) != 0 || gw_workers_init() != 0)
+    if (!g->upstreams || !g->stores || gw_references_init(g) != 0 || gw_workers_init() != 0)
         return cfg_error_memory(errors);
     struct gw_snapshot *s = gw_build(g, options, errors);
     if (!s)
@@ -358,6 +361,7 @@ void gw_quiet(struct gateway *g) {
     int rc = rt_on_all_workers("close connections", close_parked, NULL);
     rc = rt_on_all_workers("end tunnels", gw_tunnels_end, NULL);
     up_registry_close(g->upstreams);
+    st_registry_close(g->stores);
     rc = rt_on_all_workers("close dns", close_dns, NULL);
     (void)rc; /* it only gives memory back */
 }
@@ -375,6 +379,8 @@ void gw_stop(struct gateway *g) {
     gw_recorder_clear();
     up_registry_free(g->upstreams);
     g->upstreams = NULL;
+    st_registry_free(g->stores);
+    g->stores = NULL;
     gw_workers_free();
 }
 

@@ -8,6 +8,8 @@
 struct cfg_files;
 struct gw_router;
 struct up_registry;
+struct st_registry;
+struct st_store;
 
 /* One element of a route's pipeline. */
 struct gw_step {
@@ -48,6 +50,8 @@ struct gw_snapshot {
     struct gw_snapshot *older;
     struct gw_reference *references; /* reference.h */
     unsigned reference_count;
+    struct st_store **stores; /* in the order of root->stores */
+    unsigned store_count;
     const struct cfg_middleware **middleware_instances; /* those in use, and their states */
     void **middleware_states;
     unsigned middleware_count;
@@ -73,6 +77,7 @@ struct gateway {
     struct b_list listeners;     /* struct gw_listener */
     struct b_list tables;        /* struct gw_table */
     struct up_registry *upstreams;
+    struct st_registry *stores;
     struct gw_registration {
         _Atomic bool running;    /* its fiber */
         _Atomic bool leaving;    /* it is to end, and not to come back */

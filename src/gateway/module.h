@@ -25,6 +25,8 @@ struct gw_handler {
     void (*close)(void *state);
     /* Answers, or returns -(enum http_error) without having sent anything. May wait. */
     int (*run)(struct exchange *ex, void *state);
+    /* The most bytes of a request's body, for routes that say nothing of it. May be NULL: `limits` says it. */
+    uint64_t (*max_body)(const void *conf);
     /* How many requests one request makes to this upstream at the most, retries left aside; u NULL: to all of them. May be
      * NULL: none. For `weir plan` and `weir explain`. */
     unsigned (*calls)(const void *conf, const struct cfg_upstream *u);

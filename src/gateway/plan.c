@@ -6,6 +6,7 @@
 #include "gateway/gateway.h"
 #include "gateway/reference.h"
 #include "gateway/router.h"
+#include "gateway/stores.h"
 #include "runtime/offload.h"
 #include "telemetry/http_metrics.h"
 #include "upstream/upstream.h"
@@ -142,8 +143,10 @@ static int compile_route(struct gw_snapshot *s, const struct gw_open *open, cons
     r->conf = c;
     r->pattern = c->match.path;
     r->deadline = c->deadline;
-    r->max_body = (uint64_t)c->max_body;
     r->handler = (const struct gw_handler *)c->handler.module;
+    r->max_body = (uint64_t)c->max_body;
+    if (r->handler->max_body && !cfg_node_get(c->head.node, "max_body"))
+        r->max_body = r->handler->max_body(c->handler.conf);
     find_methods(c, r);
     int rc = find_params(open, c, r);
     if (rc == 0)
@@ -194,6 +197,7 @@ static int compile(struct gw_snapshot *s, struct gateway *g, struct cfg_errors *
     if (!s->routes || !s->middleware_states || !s->middleware_instances)
         return cfg_error_memory(errors);
     int rc = gw_references_open(&open);
+    rc = gw_stores_open(&open) ? -EINVAL : rc;
     rc = compile_refusals(s, &open) ? -EINVAL : rc;
     if (g->options && g->options->admin && g->options->admin->open)
         rc = g->options->admin->open(&open, NULL, NULL, NULL) ? -EINVAL : rc;
@@ -237,6 +241,7 @@ void gw_snapshot_free(struct gw_snapshot *s) {
             kind->close(s->middleware_states[i]);
     }
     gw_references_close(s);
+    gw_stores_close(s);
     b_arena_release(&s->arena);
     if (s->files)
         cfg_files_free(s->files);

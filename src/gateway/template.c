@@ -303,16 +303,6 @@ static struct json_value row(void *arg, unsigned table, struct b_slice key) {
                         key);
 }
 
-static int read_whole_body(struct exchange *ex, struct b_text *out) {
-    struct b_slice piece;
-    int rc;
-    if (ex->req.body == HTTP_BODY_LENGTH && ex->req.content_length <= ex->route->max_body)
-        b_text_reserve(out, (size_t)ex->req.content_length);
-    while ((rc = gw_read_body(ex, &piece)) > 0)
-        b_text_slice_add(out, piece);
-    return rc < 0 ? rc : out->failed ? -HTTP_E_OUT_OF_MEMORY : 0;
-}
-
 /* ---- long texts ---- */
 
 #define INDEX_HERE_MAX ((size_t)256 << 10) /* some 0.2 ms */
@@ -347,7 +337,7 @@ int gw_index_json(struct json_index *x, struct b_slice text, bool unique, struct
 static int read_json(struct gw_view *v) {
     struct json_fault fault = {0};
     v->body_text = b_text_heap(B_TAG_REQUESTS, (size_t)1 << 31);
-    int rc = read_whole_body(v->ex, &v->body_text);
+    int rc = gw_read_whole_body(v->ex, &v->body_text);
     if (rc)
         return rc;
     rc = gw_index_json(&v->body, b_text_slice(&v->body_text), true, &fault);

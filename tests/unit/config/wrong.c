@@ -33,7 +33,7 @@ TEST(unknown_names) {
          "w:3:18: unknown option \"limits\" of a middleware; did you mean \"limit\"?\n"},
         {HEAD "\"a\\nb\": 1" TAIL,
          "w:3:1: unknown option \"a?b\" of the config; it has: version, workers, io, balance_workers, log, trusted_proxies, listen, admin, "
-         "limits, use, register, upstreams, tables, middleware, routes\n"},
+         "limits, use, register, upstreams, stores, tables, middleware, routes\n"},
         {0},
     };
     check_said(cases);
@@ -303,8 +303,7 @@ TEST(paths_and_hosts) {
 
 TEST(not_built_yet) {
     static const struct said_case cases[] = {
-        {HEAD "stores: {}\nredis: {}" TAIL, "w:3:1: \"stores\" is not built yet: take it out\n"
-                                            "w:4:1: \"redis\" is not built yet: take it out\n"},
+        {HEAD "redis: {}" TAIL, "w:3:1: \"redis\" is not built yet: take it out\n"},
         {"version: 1\nlisten:\n- {addr: ':80', tls: {cert: a}, protocols: [h2, http/1.1, spdy]}" TAIL,
          "w:3:17: TLS is not built yet: take it out, and let something in front of weir end it\n"
          "w:3:45: an entry of \"protocols\" cannot be \"h2\": HTTP/2 is not built yet: use http/1.1\n"

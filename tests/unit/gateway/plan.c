@@ -1,6 +1,7 @@
 /* From a config to its plan. */
 #include <string.h>
 
+#include "store/store.h"
 #include "support.h"
 #include "test.h"
 #include "upstream/upstream.h"
@@ -98,6 +99,7 @@ TEST(memory_runs_out_anywhere) {
         b.options = (struct gw_options){.config_text = b_slice_cstr(config), .config_name = "t"};
         b.gateway.options = &b.options;
         b.gateway.upstreams = up_registry_new();
+        b.gateway.stores = st_registry_new();
         cfg_errors_init(&b.errors);
         b_alloc_fail_at(n);
         uint64_t before = b_alloc_failures();

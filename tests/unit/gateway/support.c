@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/router.h"
+#include "store/store.h"
 #include "test.h"
 #include "upstream/upstream.h"
 
@@ -12,6 +13,7 @@ void build(struct built *b, const char *config) {
     b->options = (struct gw_options){.config_text = b_slice_cstr(config), .config_name = "t"};
     b->gateway.options = &b->options;
     b->gateway.upstreams = up_registry_new();
+    b->gateway.stores = st_registry_new();
     cfg_errors_init(&b->errors);
     b->snapshot = gw_build(&b->gateway, &b->options, &b->errors);
     cfg_errors_sort(&b->errors);
@@ -23,6 +25,7 @@ void unbuild(struct built *b) {
     if (b->snapshot)
         gw_snapshot_free(b->snapshot);
     up_registry_free(b->gateway.upstreams);
+    st_registry_free(b->gateway.stores);
     cfg_errors_free(&b->errors);
 }
 

@@ -1,0 +1,339 @@
+/* Takes events in: a request is answered when all that it brought is on disk. */
+#include <errno.h>
+
+#include "base/log.h"
+#include "gateway/gateway.h"
+#include "gateway/stores.h"
+#include "gateway/template.h"
+#include "handler/ingest_format.h"
+#include "telemetry/metrics.h"
+#include "json/writer.h"
+
+/* ---- the options ---- */
+
+enum format { ALERTMANAGER };
+
+struct batch_conf {
+    struct cfg_head head;
+    int64_t max_rows, max_wait;
+};
+
+struct ingest_conf {
+    struct cfg_head head;
+    int format; /* enum format */
+    struct b_slice store, table;
+    int64_t max_items, max_body, max_waiting, keep;
+    struct batch_conf batch;
+    int label_names; /* 0: legacy, 1: utf8 */
+    bool create;
+};
+
+static const struct cfg_option batch_options[] = {
+    {.name = "max_rows",
+     .type = CFG_INT,
+     CFG_AT(struct batch_conf, max_rows),
+     .default_text = "500",
+     .min = 1,
+     .max = 100000,
+     .help = "rows of a transaction; a larger request is one of its own"},
+    {.name = "max_wait",
+     .type = CFG_DURATION,
+     CFG_AT(struct batch_conf, max_wait),
+     .default_text = "0s",
+     .max = 10 * CFG_S,
+     .help =
+         "how long a transaction that is not full is held back; none is needed: what comes while one commits "
+         "is the next"},
+    {0},
+};
+
+static const struct cfg_table batch_table = {.name = "a batch",
+                                             .summary = "What goes to the disk together",
+                                             .options = batch_options,
+                                             .size = sizeof(struct batch_conf)};
+
+static const char *const formats[] = {"alertmanager", NULL};
+static const struct cfg_later formats_later[] = {{"json", NULL, "alertmanager is"}, {0}};
+static const char *const label_names[] = {"legacy", "utf8", NULL};
+
+static const struct cfg_option options[] = {
+    {.name = "format",
+     .type = CFG_ENUM,
+     CFG_AT(struct ingest_conf, format),
+     .flags = CFG_REQUIRED,
+     .choices = formats,
+     .later = formats_later,
+     .example = "alertmanager",
+     .help = "of the bodies: the webhook of Alertmanager, version 4"},
+    {.name = "store",
+     .type = CFG_STRING,
+     CFG_AT(struct ingest_conf, store),
+     .min = 1,
+     .max = 256,
+     .example = "main",
+     .help = "where it goes; may be left out when there is one store alone"},
+    {.name = "table",
+     .type = CFG_STRING,
+     CFG_AT(struct ingest_conf, table),
+     .default_text = "alerts",
+     .min = 1,
+     .max = 48,
+     .help = "the table; what the database refuses goes to another, with `_rejected` behind its name"},
+    {.name = "create",
+     .type = CFG_BOOL,
+     CFG_AT(struct ingest_conf, create),
+     .default_text = "true",
+     .help = "whether weir makes the table, and changes it with later versions; else somebody else has to"},
+    {.name = "keep",
+     .type = CFG_DURATION,
+     CFG_AT(struct ingest_conf, keep),
+     .max = 10000 * CFG_H,
+     .example = "720h",
+     .help = "rows that came in before that are taken away, a few at a time; all are kept when left out"},
+    {.name = "max_items",
+     .type = CFG_INT,
+     CFG_AT(struct ingest_conf, max_items),
+     .default_text = "1000",
+     .min = 1,
+     .max = 1000000,
+     .help = "events of a request; with more it is 413"},
+    {.name = "max_body",
+     .type = CFG_SIZE,
+     CFG_AT(struct ingest_conf, max_body),
+     .default_text = "10MiB",
+     .min = 1,
+     .max = CFG_GIB,
+     .help = "body of a request, unless the route says it; beyond it 413"},
+    {.name = "max_waiting",
+     .type = CFG_INT,
+     CFG_AT(struct ingest_conf, max_waiting),
+     .default_text = "10000",
+     .min = 1,
+     .max = 1000000,
+     .help = "requests that wait for the disk; beyond it 503"},
+    {.name = "batch",
+     .type = CFG_OBJECT,
+     CFG_AT(struct ingest_conf, batch),
+     .table = &batch_table,
+     .help = "what goes to the disk together"},
+    {.name = "label_names",
+     .type = CFG_ENUM,
+     CFG_AT(struct ingest_conf, label_names),
+     .default_text = "legacy",
+     .choices = label_names,
+     .help = "of alerts: legacy is [a-zA-Z_][a-zA-Z0-9_]*, utf8 any text, as Prometheus 3 allows"},
+    {0},
+};
+
+static int check(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
+    const struct ingest_conf *c = conf;
+    const char *why = st_check_name(c->table);
+    return why ? cfg_error_at(errors, cfg_node_get(node, "table"), "\"table\" cannot be \"%.*s\": %s",
+                              B_FMT(c->table), why)
+               : 0;
+}
+
+static const struct cfg_table table = {
+    .name = "an intake",
+    .summary = "Events that are stored, and acknowledged when they are on disk",
+    .options = options,
+    .size = sizeof(struct ingest_conf),
+    .check = check,
+};
+
+/* ---- a route ---- */
+
+struct ingest {
+    const struct ingest_conf *conf;
+    struct st_sink *sink;
+    struct st_limits limits;
+    struct tel_series *truncated, *mismatched, *repeats;
+};
+
+static struct tel_family truncated = {.name = "weir_ingest_truncated_alerts_total",
+                                      .help = "Alerts that Alertmanager says it left out (max_alerts).",
+                                      .type = TEL_COUNTER,
+                                      .labels = {"http_route"}};
+static struct tel_family mismatched = {
+    .name = "weir_ingest_fingerprint_mismatches_total",
+    .help = "Alerts that came with another fingerprint than Prometheus gives their labels, or none.",
+    .type = TEL_COUNTER,
+    .labels = {"http_route"}};
+static struct tel_family repeats = {
+    .name = "weir_ingest_repeats_total",
+    .help =
+        "Requests with the bytes of one that was stored within the last minute, acknowledged from memory.",
+    .type = TEL_COUNTER,
+    .labels = {"http_route"}};
+
+static int open_route(const struct gw_open *o, const struct cfg_route *route, const void *conf,
+                      void **state) {
+    const struct ingest_conf *c = conf;
+    const struct cfg_node *node = cfg_node_get(c->head.node, "store");
+    struct st_store *store = gw_store_find(o, c->store, node ? node : c->head.node);
+    struct ingest *in = b_arena_zalloc(o->arena, sizeof *in);
+    struct st_table t = hd_alerts_table;
+    *state = NULL;
+    if (!store)
+        return -EINVAL;
+    t.name = c->table;
+    t.keep = c->keep;
+    t.migrations = c->create ? t.migrations : NULL;
+    if (!in || !(in->sink = st_sink_get(store, &t)))
+        return cfg_error_memory(o->errors);
+    in->conf = c;
+    in->limits = (struct st_limits){.max_rows = (unsigned)c->batch.max_rows,
+                                    .max_waiting = (unsigned)c->max_waiting,
+                                    .max_wait = c->batch.max_wait};
+    in->truncated = tel_series_get(&truncated, &route->match.path);
+    in->mismatched = tel_series_get(&mismatched, &route->match.path);
+    in->repeats = tel_series_get(&repeats, &route->match.path);
+    *state = in;
+    return 0;
+}
+
+static void close_route(void *state) {
+    struct ingest *in = state;
+    if (in)
+        st_sink_put(in->sink);
+}
+
+static uint64_t max_body(const void *conf) {
+    const struct ingest_conf *c = conf;
+    return (uint64_t)c->max_body;
+}
+
+/* ---- a request ---- */
+
+struct intake {
+    struct exchange *ex;
+    const struct ingest *in;
+    struct st_rows *rows;
+    struct json_index index;
+    struct hd_reading reading;
+    int rc;
+};
+
+/* On the big stack: it formats. */
+static void read_events(void *arg) {
+    struct intake *t = arg;
+    t->rc = hd_alerts_read(json_root(&t->index), t->rows, &t->reading);
+}
+
+static int read_format(struct intake *t) {
+    struct exchange *ex = t->ex;
+    struct json_fault fault;
+    int rc = gw_index_json(&t->index, b_text_slice(&t->rows->body), false, &fault);
+    if (rc == -EINVAL)
+        return gw_error(ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)", fault.why,
+                        fault.at, fault.line, fault.column);
+    if (rc)
+        return -HTTP_E_OUT_OF_MEMORY;
+    t->reading.labels = rt_scratch_in();
+    rt_on_big_stack(read_events, t);
+    if (t->rc == -EINVAL)
+        return gw_error(ex, HTTP_E_BAD_EVENT, "%s", t->reading.why);
+    if (t->rc == -E2BIG)
+        return gw_error(ex, HTTP_E_TOO_MANY_EVENTS, "the request has more than %lld events",
+                        (long long)t->in->conf->max_items);
+    return t->rc ? -HTTP_E_OUT_OF_MEMORY : 0;
+}
+
+static void note(const struct intake *t) {
+    const struct hd_reading *r = &t->reading;
+    tel_add(t->in->mismatched, rt_index(), r->mismatched);
+    tel_add(t->in->truncated, rt_index(), r->truncated);
+    if (r->truncated)
+        B_LOG(B_WARN, "ingest", "Alertmanager left %u alerts out: raise max_alerts of its webhook_config",
+              r->truncated);
+}
+
+static __attribute__((noinline)) int read_rows(struct exchange *ex, const struct ingest *in,
+                                               struct st_rows *rows) {
+    struct intake t = {.ex = ex, .in = in, .rows = rows, .index = {.tag = B_TAG_REQUESTS}};
+    t.reading.max_items = (unsigned)in->conf->max_items;
+    t.reading.any_label_name = in->conf->label_names == 1;
+    t.reading.now = rt_wall_clock() / 1000;
+    int rc = read_format(&t);
+    json_index_free(&t.index);
+    if (rc == 0)
+        note(&t);
+    return rc;
+}
+
+/* What came of it; NULL: it is known from before. */
+static int answer(struct exchange *ex, unsigned stored, const struct st_result *r) {
+    char text[128];
+    struct b_text body = b_text_fixed(text, sizeof text);
+    struct json_writer w = json_writer(&body);
+    int rc = gw_response(ex, 200, 1);
+    if (rc)
+        return rc;
+    json_object_begin(&w);
+    json_u64_member(&w, "stored", stored);
+    json_u64_member(&w, "duplicates", r ? r->duplicates : 0);
+    json_u64_member(&w, "rejected", r ? r->rejected : 0);
+    if (!r) {
+        json_key(&w, B_LIT("repeated"));
+        json_bool(&w, true);
+    }
+    json_object_end(&w);
+    b_text_char(&body, '\n');
+    rc = http_fields_add_id(&ex->call.arena, &ex->res.fields, HTTP_FIELD_CONTENT_TYPE,
+                            B_LIT("application/json"));
+    return rc ? -HTTP_E_OUT_OF_MEMORY : gw_answer(ex, b_text_slice(&body));
+}
+
+/* A sender that gives up on 4xx and tries again on 5xx must hear what it may rely on. */
+static int refuse(struct exchange *ex, enum st_outcome outcome, const struct st_result *r) {
+    switch (outcome) {
+    case ST_REFUSED: return gw_error(ex, HTTP_E_BAD_EVENT, "event %u: %s", r->bad_row, r->why);
+    case ST_FULL: return -HTTP_E_QUEUE_FULL;
+    case ST_LATE: return -HTTP_E_DEADLINE_EXCEEDED;
+    case ST_DOWN: return gw_error(ex, HTTP_E_STORE_UNAVAILABLE, "nothing was stored: %s", r->why);
+    default:
+        return gw_error(ex, HTTP_E_STORE_UNAVAILABLE, "it may or may not have been stored: %s",
+                        r->why[0] ? r->why : "the commit was not over at the deadline");
+    }
+}
+
+static int store(struct exchange *ex, const struct ingest *in, struct st_post *p) {
+    struct st_rows *rows = st_post_rows(p);
+    int rc = gw_read_whole_body(ex, &rows->body);
+    if (rc)
+        return rc;
+    struct st_digest digest = st_digest(in->sink, b_text_slice(&rows->body));
+    if (st_remembers(in->sink, digest)) {
+        tel_add(in->repeats, rt_index(), 1);
+        return answer(ex, 0, NULL);
+    }
+    if ((rc = read_rows(ex, in, rows)) != 0)
+        return rc;
+    ex->phase = "store";
+    enum st_outcome outcome = st_insert(in->sink, p, &in->limits, ex->call.deadline);
+    const struct st_result *r = st_post_result(p);
+    if (outcome != ST_STORED)
+        return refuse(ex, outcome, r);
+    st_remember(in->sink, digest, p);
+    return answer(ex, rows->count + rows->reject_count - r->duplicates - r->rejected, r);
+}
+
+static int run(struct exchange *ex, void *state) {
+    struct st_post *p = st_post_new();
+    if (!p)
+        return -HTTP_E_OUT_OF_MEMORY;
+    int rc = store(ex, state, p);
+    st_post_put(p);
+    return rc;
+}
+
+const struct gw_handler hd_ingest = {
+    .module = {.name = "ingest",
+               .summary =
+                   "Takes events in (webhooks) and stores them; the sender hears 200 when they are on disk",
+               .options = &table},
+    .open = open_route,
+    .close = close_route,
+    .run = run,
+    .max_body = max_body,
+};

@@ -1,0 +1,148 @@
+/* What the homes of stores share. For the folder only. */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/list.h"
+#include "base/siphash.h"
+#include "runtime/worker.h"
+#include "store/store.h"
+#include "telemetry/metrics.h"
+
+#define ST_FIRST_RETRY (100 * RT_MS)
+#define ST_LAST_RETRY (5 * RT_S)
+#define ST_REPEATS 4096 /* posts that are remembered, of a table */
+
+struct st_post {
+    struct st_rows rows;
+    struct st_result result;
+    /* touched on the home worker only */
+    unsigned refs;
+    struct rt_fiber *fiber; /* NULL: nobody waits any more */
+    bool over;
+    /* guarded by the store's lock until a batch takes it; then the batch's */
+    struct b_list link;
+    bool queued;
+    struct st_sink *sink;
+    struct rt_worker *home;
+    struct rt_msg msg;
+    rt_time since;
+    struct st_limits limits;
+    enum st_outcome outcome;
+    uint64_t epoch; /* of the connection that stored it */
+};
+
+struct st_repeat {
+    struct st_digest digest;
+    rt_time at; /* 0: free */
+    uint64_t epoch;
+};
+
+struct st_sink {
+    struct b_list link; /* store->sinks */
+    struct st_store *store;
+    struct b_arena arena; /* of the table */
+    struct st_table table;
+    _Atomic int64_t keep;
+    /* guarded by the store's lock */
+    unsigned refs;
+    struct b_list queue;
+    unsigned waiting; /* posts, those that a batch has included */
+    unsigned queued, queued_rows;
+    bool known;           /* whether its table can be used */
+    rt_time broken_since; /* its table cannot be used: why; 0: it can */
+    char why[ST_WHY_MAX];
+    struct st_repeat *repeats; /* ST_REPEATS, or NULL until one is remembered */
+    /* the home's */
+    bool ready; /* the table is up to date, and what is needed is prepared */
+    void *prepared;
+    rt_time prune_at, retry_at;
+    struct st_series {
+        struct tel_series *rows, *batch_rows, *commit, *duplicates, *rejected, *failed;
+    } series;
+};
+
+enum st_condition { ST_STARTING, ST_UP, ST_BROKEN };
+
+struct st_home {
+    const char *name; /* "sqlite" */
+    /* Starts what serves the store. 0 or negative. From a fiber. */
+    int (*start)(struct st_store *s);
+    /* There is something to do: a post, a sink, or that it closes. Any thread; the lock is not held. */
+    void (*wake)(struct st_store *s);
+    /* Once it has ended: frees what it had. Does not wait for long. */
+    void (*stop)(struct st_store *s);
+    int (*migrate)(struct st_store *s, bool apply, struct b_text *out, char *why);
+};
+extern const struct st_home st_sqlite;
+
+struct st_store {
+    struct b_list link; /* registry->stores */
+    struct st_registry *registry;
+    struct b_arena arena;
+    char *name, *target; /* the file, or the connection string */
+    struct cfg_store_pool pool;
+    _Atomic int64_t unready_after;
+    unsigned refs; /* guarded by the registry's lock */
+    const struct st_home *home;
+    void *state; /* the home's */
+    pthread_mutex_t lock;
+    struct b_list sinks; /* guarded by the lock, as all that follows */
+    unsigned next_sink;
+    bool started, closing;
+    _Atomic bool ended; /* nothing of the home runs any more */
+    enum st_condition condition;
+    rt_time since, next_try;
+    char why[ST_WHY_MAX];
+    uint64_t epoch; /* grows with every connection that is lost */
+};
+
+/* The posts of one transaction. */
+struct st_batch {
+    struct st_sink *sink;
+    struct b_list posts;
+    unsigned rows, count;
+    rt_time began;
+    uint64_t epoch; /* of the connection that it is for */
+};
+
+/* Takes the posts that are due, of the table whose turn it is. False: there are none; *until is then when the first will be
+ * (RT_NEVER: none waits). Takes the lock. */
+bool st_batch_take(struct st_store *s, struct st_batch *b, rt_time *until);
+/* Tells the posts what their `outcome` is, and counts them. The batch is empty then. */
+void st_batch_end(struct st_batch *b);
+/* Sets the outcome of all that have none yet. */
+void st_batch_outcome(struct st_batch *b, enum st_outcome outcome, const char *why);
+/* Refuses all that wait, for one table (NULL: for all): it is down. Takes the lock. */
+void st_refuse_waiting(struct st_store *s, const struct st_sink *only, const char *why);
+
+/* Says how the store is; logs a change. Takes the lock. */
+void st_set_up(struct st_store *s);
+void st_set_down(struct st_store *s, rt_time next_try, const char *why);
+/* The next sink behind `after` (NULL: the first) that is used, with a reference; it takes that of `after`. Those that nobody uses any
+ * more are given to `drop` and freed. */
+struct st_sink *st_next_sink(struct st_store *s, struct st_sink *after, void (*drop)(struct st_sink *));
+bool st_closing(struct st_store *s);
+/* Says whether the table can be used (why NULL) or not; what waits for it is refused. Logs a change. Takes the lock. */
+void st_sink_state(struct st_sink *sink, const char *why);
+
+/* sql.c: SQL of a table, in the arena. NULL when memory is short. */
+char *st_sql_insert(const struct st_table *t, struct b_arena *arena);
+/* A text with {table} in it. */
+char *st_sql_expand(const char *sql, struct b_slice table, struct b_arena *arena);
+
+/* metrics.c */
+void st_metrics_open(struct st_registry *r);
+void st_metrics_close(struct st_registry *r);
+void st_sink_series(struct st_sink *sink);
+/* A transaction of that many rows is on disk. */
+void st_observe_commit(const struct st_sink *sink, unsigned row_count, rt_time took);
+
+struct st_registry {
+    pthread_mutex_t lock;
+    struct b_list stores;
+    struct b_hash_key keys[2]; /* of digests */
+};
+
+#endif

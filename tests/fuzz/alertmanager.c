@@ -1,0 +1,47 @@
+/* A webhook of Alertmanager: whatever it holds, each of its alerts becomes a row or an item of the rejected, or it is refused whole. */
+#include <assert.h>
+
+#include "base/calendar.h"
+#include "handler/ingest_format.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_value(const struct st_value *v) {
+    if (v->kind == ST_TEXT)
+        assert(v->len == 0 || !memchr(v->text, 0, v->len));
+    if (v->kind == ST_TIME) {
+        char text[B_RFC3339_LEN];
+        int64_t back;
+        b_format_rfc3339(text, v->integer);
+        assert(b_parse_rfc3339(b_slice(text, sizeof text), &back) && back == v->integer);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static struct hd_label labels[HD_LABELS_MAX];
+    struct json_index x = {.tag = B_TAG_TEST};
+    struct json_fault fault;
+    struct st_rows rows = {0};
+    struct hd_reading r = {.labels = labels,
+                           .max_items = 50,
+                           .now = 1795759200000000,
+                           .any_label_name = size % 2};
+    b_arena_init(&rows.arena, B_TAG_TEST, NULL, NULL, 0, 4 << 20);
+    if (json_index(&x, b_slice(data, size), &fault) == 0) {
+        int rc = hd_alerts_read(json_root(&x), &rows, &r);
+        if (rc == 0) {
+            assert(rows.count + rows.reject_count > 0 && rows.count + rows.reject_count <= r.max_items);
+            for (unsigned i = 0; i < rows.count * hd_alerts_table.column_count; i++)
+                check_value(&rows.values[i]);
+            for (unsigned i = 0; i < rows.count; i++)
+                assert(rows.values[i * hd_alerts_table.column_count].len == 16 && rows.items[i].len);
+            for (unsigned i = 0; i < rows.reject_count; i++)
+                assert(rows.rejects[i].reason.len && rows.rejects[i].item.len);
+        } else {
+            assert(rc != -22 || r.why[0]);
+        }
+    }
+    json_index_free(&x);
+    b_arena_release(&rows.arena);
+    return 0;
+}

@@ -1,0 +1,479 @@
+"""Webhooks of Alertmanager: what is acknowledged is in the table, once, and as it last was."""
+import json
+import os
+import signal
+import threading
+
+import pytest
+import yaml
+
+from databases import Sqlite
+from harness import run_weir
+from wire import Truncated, wait_until
+
+pytestmark = pytest.mark.release
+
+HOOK = "/webhooks/alertmanager"
+UNSET = "0001-01-01T00:00:00Z"
+
+
+def alert(name="Down", status="firing", starts="2026-11-27T06:00:00.25Z", ends=UNSET, annotations=None, **labels):
+    return {"status": status, "labels": {"alertname": name, **labels},
+            "annotations": {"summary": "it is down"} if annotations is None else annotations,
+            "startsAt": starts, "endsAt": ends, "generatorURL": "http://prometheus/graph", "fingerprint": ""}
+
+
+def webhook(*alerts, **more):
+    return {"version": "4", "groupKey": '{}:{alertname="Down"}', "truncatedAlerts": 0, "status": "firing", "receiver": "weir",
+            "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://alertmanager:9093",
+            "alerts": list(alerts), **more}
+
+
+def config(database, options=None, routes=(), more=None, **ingest):
+    return {"workers": 2, "stores": {"main": database.config(**(options or {}))}, **(more or {}),
+            "routes": [{"match": {"path": HOOK, "methods": ["POST"]}, "ingest": {"format": "alertmanager", **ingest}},
+                       *routes]}
+
+
+def send(weir, body, status=200, **more):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    response = weir.post(HOOK, data, headers=[("Content-Type", "application/json")], **more)
+    assert response.status == status, response
+    return response.json()
+
+
+@pytest.fixture
+def database(tmp_path):
+    it = Sqlite(tmp_path)
+    yield it
+    it.stop()
+
+
+@pytest.fixture
+def weir(lab, database):
+    return lab.weir(config(database))
+
+
+# ---- the good way ----
+
+def test_alerts_are_rows(weir, database):
+    assert send(weir, webhook(alert(instance="a"), alert("Full", severity="page"))) == {"stored": 2, "duplicates": 0, "rejected": 0}
+    first, second = database.rows("SELECT * FROM alerts ORDER BY id")
+    assert len(first["fingerprint"]) == 16
+    assert first["starts_at"] == "2026-11-27T06:00:00.250000Z" and first["ends_at"] is None and first["status"] == "firing"
+    assert json.loads(first["labels"]) == {"alertname": "Down", "instance": "a"}
+    assert json.loads(first["annotations"]) == {"summary": "it is down"}
+    assert (first["receiver"], first["group_key"]) == ("weir", '{}:{alertname="Down"}')
+    assert (first["generator_url"], first["external_url"]) == ("http://prometheus/graph", "http://alertmanager:9093")
+    assert first["received_at"] == first["updated_at"] and first["received_at"].endswith("Z")
+    assert json.loads(second["labels"])["severity"] == "page"
+    assert weir.metric("weir_ingest_rows_total", store="main", table="alerts") == 2
+
+
+def test_an_unchanged_repeat_is_a_duplicate(weir, database):
+    send(weir, webhook(alert()))
+    assert send(weir, webhook(alert(), groupKey="another"))["duplicates"] == 1
+    assert database.value("SELECT count(*) FROM alerts") == 1
+    assert weir.metric("weir_ingest_duplicates_total") == 1
+
+
+def test_the_same_bytes_are_acknowledged_from_memory(weir, database):
+    send(weir, webhook(alert()))
+    assert send(weir, webhook(alert()))["repeated"] is True
+    assert weir.metric("weir_ingest_repeats_total") == 1 and weir.metric("weir_ingest_duplicates_total") == 0
+
+
+def test_resolved_replaces_firing_and_never_the_other_way_round(weir, database):
+    send(weir, webhook(alert()))
+    send(weir, webhook(alert(status="resolved", ends="2026-11-27T07:00:00Z")))
+    row, = database.rows("SELECT * FROM alerts")
+    assert row["status"] == "resolved" and row["ends_at"] == "2026-11-27T07:00:00.000000Z" and row["updated_at"] > row["received_at"]
+    send(weir, webhook(alert(annotations={"summary": "late"})))
+    assert database.rows("SELECT * FROM alerts") == [row]
+    send(weir, webhook(alert(starts="2026-11-27T08:00:00Z")))  # it fires again: another alert
+    assert database.value("SELECT count(*) FROM alerts") == 2
+
+
+def test_resolved_may_come_first(weir, database):
+    send(weir, webhook(alert(status="resolved", ends="2026-11-27T07:00:00Z")))
+    assert send(weir, webhook(alert()))["duplicates"] == 1
+    assert database.value("SELECT status FROM alerts") == "resolved"
+
+
+def test_a_changed_annotation_is_kept(weir, database):
+    send(weir, webhook(alert()))
+    assert send(weir, webhook(alert(annotations={"summary": "worse"})))["stored"] == 1
+    assert json.loads(database.value("SELECT annotations FROM alerts")) == {"summary": "worse"}
+
+
+def test_the_same_alert_twice_in_one_post(weir, database):
+    answer = send(weir, webhook(alert(), alert(), alert(status="resolved", ends="2026-11-27T07:00:00Z"), alert()))
+    assert answer["stored"] + answer["duplicates"] == 4
+    row, = database.rows("SELECT * FROM alerts")
+    assert row["status"] == "resolved"
+
+
+def test_two_workers_with_the_same_key_at_once(weir, database):
+    start = threading.Barrier(8)
+    answers = []
+
+    def post(i):
+        start.wait()
+        for n in range(20):
+            answers.append(send(weir, webhook(alert(instance=str(n)), groupKey=f"{i}")))
+    threads = [threading.Thread(target=post, args=[i]) for i in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert len(answers) == 160 and sum(a["stored"] for a in answers) == 20 and sum(a["duplicates"] for a in answers) == 140
+    assert database.value("SELECT count(*) FROM alerts") == 20
+
+
+def test_fields_that_nobody_knows_are_ignored(weir, database):
+    later = alert()
+    later["severityText"] = {"deep": [1, {"x": None}]}
+    assert send(weir, webhook(later, notificationReason="test"))["stored"] == 1
+
+
+def test_fingerprints_are_ours(weir, database):
+    """Those of Prometheus, whatever the sender says; computed here from its source's words."""
+    def fingerprint(labels):
+        value = 14695981039346656037
+        for name in sorted(labels):
+            for byte in name.encode() + b"\xff" + labels[name].encode() + b"\xff":
+                value = (value ^ byte) * 1099511628211 % 2 ** 64
+        return f"{value:016x}"
+    alerts = [alert(instance="b", zone="\u00fc\U0001f600", a1="x", a="y", A="z", empty=""), alert("\u0442\u0435\u0441\u0442"), alert('q"\\\n')]
+    alerts[0]["fingerprint"] = fingerprint(alerts[0]["labels"])
+    alerts[1]["fingerprint"] = "0000000000000000"
+    del alerts[2]["fingerprint"]
+    send(weir, webhook(*alerts))
+    assert [r["fingerprint"] for r in database.rows("SELECT fingerprint FROM alerts ORDER BY id")] == \
+        [fingerprint(a["labels"]) for a in alerts]
+    assert weir.metric("weir_ingest_fingerprint_mismatches_total") == 2
+
+
+def test_truncated_alerts_are_counted_and_logged(weir):
+    send(weir, webhook(alert(), truncatedAlerts=7))
+    assert weir.metric("weir_ingest_truncated_alerts_total") == 7
+    weir.wait_log("Alertmanager left 7 alerts out")
+
+
+def test_times_of_all_years(weir, database):
+    times = {"9999-12-31T23:59:59Z": "9999-12-31T23:59:59.000000Z", "0000-01-01T00:00:00Z": "0000-01-01T00:00:00.000000Z",
+             "1969-12-31T23:59:59.5-01:00": "1970-01-01T00:59:59.500000Z"}
+    for i, time in enumerate(times):
+        send(weir, webhook(alert(starts=time, n=str(i))))
+    assert [r["starts_at"] for r in database.rows("SELECT starts_at FROM alerts ORDER BY id")] == list(times.values())
+
+
+# ---- bad input ----
+
+def without(item, key):
+    return {k: v for k, v in item.items() if k != key}
+
+
+MALFORMED = {
+    "no json": (b"<html>", 400, "bad_json", "at byte 0"),
+    "half": (json.dumps(webhook(alert())).encode()[:-9], 400, "bad_json", "at byte"),
+    "nothing": (b"", 400, "bad_json", "at byte 0"),
+    "R12 bad UTF-8": (json.dumps(webhook(alert())).encode().replace(b"it is down", b"\xff\xfe"), 400, "bad_json", "UTF-8"),
+    "R10 depth": (b"[" * 100000, 400, "bad_json", "inside one another"),
+    "no object": (b"[]", 400, "bad_event", "no object"),
+    "no version": (without(webhook(alert()), "version"), 400, "bad_event", "`version` is missing"),
+    "wrong version": (webhook(alert(), version="3"), 400, "bad_event", '`version` is "3"'),
+    "a number as version": (webhook(alert(), version=4), 400, "bad_event", "`version` is 4"),
+    "no alerts": (webhook(), 400, "bad_event", "`alerts` is empty"),
+    "alerts missing": (without(webhook(), "alerts"), 400, "bad_event", "`alerts` is no array"),
+    "1001 alerts": (webhook(*[alert(n=str(i)) for i in range(1001)]), 413, "too_many_events", "more than 1000"),
+    "an alert that is a text": (webhook("x"), 400, "bad_event", "alert 0: it is no object"),
+    "a name that is none": (webhook(alert(**{"not-a-name": "x"})), 400, "bad_event", '"not-a-name" is no name'),
+    "an empty name": (webhook(alert(**{"": "x"})), 400, "bad_event", '"" is no name'),
+    "a label that is a number": (webhook(alert(instance=7)), 400, "bad_event", '"instance" in `labels` is no text'),
+    "labels twice": (json.dumps(webhook(alert(x="1"))).encode().replace(b'"x": "1"', b'"x": "1", "x": "2"'), 400, "bad_event", '"x" is there twice'),
+    "no labels": (webhook(without(alert(), "labels")), 400, "bad_event", "`labels` is no object"),
+    "300 labels": (webhook(alert(**{f"l{i}": "x" for i in range(300)})), 400, "bad_event", "more than 256"),
+    "no start": (webhook(without(alert(), "startsAt")), 400, "bad_event", "`startsAt` is no text"),
+    "a start that is none": (webhook(alert(starts="yesterday")), 400, "bad_event", "`startsAt` is no time"),
+    "month 13": (webhook(alert(starts="2026-13-01T00:00:00Z")), 400, "bad_event", "`startsAt` is no time"),
+    "another status": (webhook(alert(status="pending")), 400, "bad_event", "`status` is neither"),
+    "a receiver that is a list": (webhook(alert(), receiver=[]), 400, "bad_event", "`receiver` is no text"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_no_webhook_is_refused(weir, database, name):
+    body, status, code, said = MALFORMED[name]
+    with weir.refuses(code):
+        problem = send(weir, body, status)
+    assert problem["code"] == code and said in problem["detail"], problem
+    assert send(weir, webhook(alert("After")))["stored"] == 1  # and nothing else is lost
+    assert database.value("SELECT count(*) FROM alerts") == 1
+
+
+def test_a_body_of_more_than_10_MiB(weir, database):
+    with weir.connect() as conn:
+        conn.send(f"POST {HOOK} HTTP/1.1\r\nHost: a\r\nContent-Length: {10 * 1024 * 1024 + 1}\r\n\r\n".encode())
+        assert conn.response().json()["code"] == "body_too_large"
+    big = webhook(alert(annotations={"summary": "x" * (10 * 1024 * 1024 - 2000)}))
+    assert send(weir, big)["stored"] == 1
+
+
+def test_R11_a_long_number_costs_nothing(weir):
+    body = json.dumps(webhook(alert(), truncatedAlerts=0)).encode().replace(b'"truncatedAlerts": 0', b'"truncatedAlerts": ' + b"9" * 100000)
+    send(weir, body)
+
+
+POISON = {"nul": {"summary": "a\0b"}, "nul in a name": {"a\0b": "x"}}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_poison_is_kept_apart_and_good_alerts_are_stored(weir, database, name):
+    bad = alert("Bad", annotations=POISON[name])
+    assert send(weir, webhook(alert("A"), bad, alert("B"))) == {"stored": 2, "duplicates": 0, "rejected": 1}
+    row, = database.rows("SELECT * FROM alerts_rejected")
+    assert json.loads(row["item"]) == bad and "NUL" in row["reason"] and row["received_at"].endswith("Z")
+    assert weir.metric("weir_ingest_rejected_total") == 1
+    assert send(weir, webhook(bad))["rejected"] == 1  # alone as well
+
+
+def test_a_malformed_alert_does_not_take_good_ones_with_it(weir, database):
+    assert send(weir, webhook(alert("A"), alert("B", starts="never"))) == {"stored": 1, "duplicates": 0, "rejected": 1}
+    assert "startsAt" in database.value("SELECT reason FROM alerts_rejected")
+
+
+def test_any_name_of_a_label_where_it_is_allowed(lab, database):
+    weir = lab.weir(config(database, label_names="utf8"))
+    assert send(weir, webhook(alert(**{"http.status_code": "500"})))["stored"] == 1
+
+
+def test_a_row_that_the_database_refuses(lab, database):
+    """Of a table that somebody else made: what it does not take goes to the other table, the rest of the batch is stored."""
+    lab.weir(config(database)).term()
+    lab.weirs[0].wait()
+    connection = database.connect()
+    connection.execute("CREATE TRIGGER no_night BEFORE INSERT ON alerts WHEN json_extract(NEW.labels, '$.shift') = 'night' "
+                       "BEGIN SELECT RAISE(ABORT, 'closed at night'); END")
+    connection.close()
+    weir = lab.weir(config(database, create=False))
+    assert send(weir, webhook(alert("A"), alert("B", shift="night"), alert("C"))) == {"stored": 2, "duplicates": 0, "rejected": 1}
+    assert database.value("SELECT reason FROM alerts_rejected") == "closed at night"
+    assert database.value("SELECT count(*) FROM alerts") == 2
+
+
+# ---- limits and faults ----
+
+def test_other_methods_are_not_taken(weir):
+    assert weir.get(HOOK).status == 405
+
+
+def test_U14_a_locked_database_is_waited_for(weir, database):
+    connection = database.connect()
+    connection.execute("BEGIN IMMEDIATE")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(send(weir, webhook(alert("Waits")))))
+    thread.start()
+    wait_until(lambda: weir.metric("weir_ingest_queue_depth") == 1, "the post waits")
+    connection.execute("COMMIT")
+    thread.join()
+    assert answers[0]["stored"] == 1
+    connection.close()
+
+
+def test_U14_a_database_that_stays_locked_is_down(weir, database):
+    connection = database.connect()
+    connection.execute("BEGIN IMMEDIATE")
+    response = weir.post(HOOK, json.dumps(webhook(alert("Lost"))).encode())
+    assert response.status == 503 and response.json()["code"] == "store_unavailable" and response.header("retry-after")
+    assert "lock" in response.json()["detail"]
+    assert weir.metric("weir_store_up", store="main") == 0
+    connection.execute("COMMIT")
+    connection.close()
+    weir.wait_metric(1, "weir_store_up", store="main")
+    send(weir, webhook(alert("After")))
+    assert [json.loads(r["labels"])["alertname"] for r in database.rows("SELECT labels FROM alerts")] == ["After"]
+
+
+def test_a_full_queue_is_503(lab, database):
+    weir = lab.weir(config(database, max_waiting=1, more={"workers": 1}))
+    connection = database.connect()
+    connection.execute("BEGIN IMMEDIATE")
+    waiting = weir.connect()
+    body = json.dumps(webhook(alert("First"))).encode()
+    waiting.send(f"POST {HOOK} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    wait_until(lambda: weir.metric("weir_ingest_queue_depth") == 1, "the post waits")
+    with weir.refuses("queue_full"):
+        response = weir.post(HOOK, json.dumps(webhook(alert("Second"))).encode())
+    assert response.status == 503 and response.header("retry-after")
+    connection.execute("COMMIT")
+    connection.close()
+    assert waiting.response().status == 200
+
+
+def test_a_deadline_in_the_queue_is_not_stored(lab, database):
+    conf = config(database, more={"workers": 1})
+    conf["routes"][0]["deadline"] = "300ms"
+    weir = lab.weir(conf)
+    connection = database.connect()
+    connection.execute("BEGIN IMMEDIATE")
+    hook = webhook(alert("First"))
+    in_hand, queued = [], []
+    first = threading.Thread(target=lambda: in_hand.append(send(weir, hook, 503)))
+    first.start()
+    wait_until(lambda: weir.metric("weir_ingest_queue_depth") == 1, "the first is in a batch")
+    queued.append(send(weir, webhook(alert("Second")), 504))
+    first.join()
+    assert "may or may not" in in_hand[0]["detail"] and queued[0]["code"] == "deadline_exceeded"
+    connection.execute("COMMIT")
+    wait_until(lambda: weir.metric("weir_ingest_queue_depth") == 0, "the batch ends")
+    send(weir, webhook(alert("Third")))
+    assert "Second" not in str(database.rows("SELECT labels FROM alerts"))
+    connection.close()
+
+
+def test_a_store_that_is_not_there_comes_up_later(lab, tmp_path):
+    database = Sqlite(tmp_path / "later")
+    weir = lab.weir(config(database, options={"unready_after": "1s"}), ready=False)
+    weir.wait_log("store main is down: it cannot be opened")
+    assert send_when_listening(weir)["code"] == "store_unavailable"
+    wait_until(lambda: weir.admin("GET", "/readyz").status == 503, "it is not ready")
+    assert b"stores" in weir.admin("GET", "/readyz?verbose").body
+    os.mkdir(tmp_path / "later")
+    weir.wait_metric(1, "weir_store_up", store="main")
+    assert weir.admin("GET", "/readyz").status == 200
+    assert send(weir, webhook(alert()))["stored"] == 1
+
+
+def send_when_listening(weir):
+    def post():
+        try:
+            return weir.post(HOOK, json.dumps(webhook(alert())).encode())
+        except OSError:
+            return None
+    response = wait_until(post, "it listens")
+    assert response.status == 503
+    return response.json()
+
+
+def test_a_damaged_file_is_not_written_to(lab, tmp_path):
+    database = Sqlite(tmp_path)
+    with open(database.path, "wb") as f:
+        f.write(b"this is no database, it is a text" * 100)
+    weir = lab.weir(config(database), ready=False)
+    weir.wait_log("file is not a database")
+    assert send_when_listening(weir)["code"] == "store_unavailable"
+    assert open(database.path, "rb").read() == b"this is no database, it is a text" * 100
+
+
+def test_a_table_of_another_kind_is_one_routes_trouble(lab, database):
+    """What is wrong with one table is not with the other."""
+    connection = database.connect()
+    connection.execute("CREATE TABLE other (id INTEGER)")
+    connection.close()
+    other = {"match": {"path": "/other"}, "ingest": {"format": "alertmanager", "table": "other", "create": False}}
+    weir = lab.weir(config(database, routes=[other]))
+    weir.wait_log("table other cannot be used")
+    assert send(weir, webhook(alert()))["stored"] == 1
+    response = weir.post("/other", json.dumps(webhook(alert())).encode())
+    assert response.status == 503 and "column" in response.json()["detail"]
+
+
+def test_U12_TERM_commits_what_was_accepted(lab, database):
+    weir = lab.weir(config(database))
+    connection = database.connect()
+    connection.execute("BEGIN IMMEDIATE")
+    answers = []
+    threads = [threading.Thread(target=lambda i=i: answers.append(send(weir, webhook(alert(n=str(i)))))) for i in range(5)]
+    [t.start() for t in threads]
+    wait_until(lambda: weir.metric("weir_ingest_queue_depth") == 5, "they wait")
+    weir.term()
+    connection.execute("COMMIT")
+    [t.join() for t in threads]
+    weir.wait()
+    assert [a["stored"] for a in answers] == [1] * 5
+    assert database.value("SELECT count(*) FROM alerts") == 5
+    connection.close()
+
+
+def test_U12_what_was_acknowledged_survives_kill_9(lab, database):
+    weir = lab.weir(config(database))
+    acknowledged = []
+
+    def post(i):
+        for n in range(1000):
+            try:
+                send(weir, webhook(alert(n=f"{i}-{n}")))
+            except (OSError, AssertionError, Truncated):
+                return
+            acknowledged.append(f"{i}-{n}")
+    threads = [threading.Thread(target=post, args=[i]) for i in range(4)]
+    [t.start() for t in threads]
+    wait_until(lambda: len(acknowledged) >= 50, "some are acknowledged")
+    weir.exit_expected = -signal.SIGKILL
+    weir.signal(signal.SIGKILL)
+    [t.join() for t in threads]
+    weir.wait()
+    weir.start()
+    weir.exit_expected = 0
+    stored = {json.loads(r["labels"])["n"] for r in database.rows("SELECT labels FROM alerts")}
+    assert set(acknowledged) <= stored
+    assert send(weir, webhook(alert(n="after")))["stored"] == 1
+
+
+# ---- reloads, schema, pruning ----
+
+def test_a_reload_keeps_the_store(lab, database):
+    weir = lab.weir(config(database))
+    send(weir, webhook(alert("A")))
+    assert weir.reload(config(database, max_items=5)).status == 200
+    assert send(weir, webhook(alert("A")))["repeated"] is True  # the same connection still
+    send(weir, webhook(*[alert(n=str(i)) for i in range(6)]), 413)
+    other = Sqlite(os.path.dirname(database.path), "other.db")
+    assert weir.reload(config(other)).status == 200
+    send(weir, webhook(alert("B")))
+    assert other.value("SELECT count(*) FROM alerts") == 1 and database.value("SELECT count(*) FROM alerts") == 1
+
+
+def test_a_schema_of_a_newer_weir_is_left_alone(lab, database):
+    lab.weir(config(database)).term()
+    lab.weirs[0].wait()
+    connection = database.connect()
+    connection.execute("UPDATE weir_schema SET version = 99 WHERE table_name = 'alerts'")
+    connection.close()
+    weir = lab.weir(config(database))
+    assert "newer weir" in send(weir, webhook(alert()), 503)["detail"]
+
+
+def test_old_rows_are_taken_away(lab, database):
+    lab.weir(config(database)).term()
+    lab.weirs[0].wait()
+    connection = database.connect()
+    connection.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
+                       "INSERT INTO alerts (fingerprint, starts_at, status, labels, annotations, received_at, updated_at) "
+                       "SELECT printf('%016x', i), '2020-01-01T00:00:00.000000Z', 'firing', '{}', '{}', "
+                       "'2020-01-01T00:00:00.000000Z', '2020-01-01T00:00:00.000000Z' FROM n")
+    connection.close()
+    weir = lab.weir(config(database, keep="720h"))
+    send(weir, webhook(alert("New")))
+    wait_until(lambda: database.value("SELECT count(*) FROM alerts") == 1, "the old ones are gone")
+    assert json.loads(database.value("SELECT labels FROM alerts"))["alertname"] == "New"
+
+
+# ---- the config ----
+
+WRONG = {
+    "no store": ({"stores": {}}, {}, "there are no stores"),
+    "another store": ({}, {"store": "mian"}, 'there is no store "mian"; did you mean "main"?'),
+    "a table that is no name": ({}, {"table": "a b"}, "\"table\" cannot be \"a b\""),
+    "both": ({"stores": {"main": {"sqlite": "a.db", "postgres": "postgres://x"}}}, {}, "one of `sqlite: FILE` and `postgres: URL`"),
+    "memory": ({"stores": {"main": {"sqlite": ":memory:"}}}, {}, "must be on disk"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_mistakes_of_the_config_are_named(tmp_path, name):
+    more, ingest, said = WRONG[name]
+    conf = {"version": 1, "listen": [":8080"], **config(Sqlite(tmp_path), **ingest), **more}
+    path = tmp_path / "w.yaml"
+    path.write_text(yaml.dump(conf))
+    done = run_weir("check", "-c", str(path))
+    assert done.returncode == 1 and said in done.stderr, done.stderr
