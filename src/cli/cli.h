@@ -99,7 +99,7 @@ int cli_reload(const struct cli_args *args); /* remote.c */
 int cli_drain(const struct cli_args *args);
 int cli_plan(const struct cli_args *args);
 int cli_top(const struct cli_args *args);
-int cli_later(const struct cli_args *args);
+int cli_migrate(const struct cli_args *args);
 
 /* embed.S */
 extern const char cli_demo_yaml[], cli_demo_yaml_end[], cli_proxy_yaml[], cli_proxy_yaml_end[];

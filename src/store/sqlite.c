@@ -339,8 +339,9 @@ static void stop(struct st_store *s) {
     b_free(q);
 }
 
+/* Only a look makes no file. */
 static int migrate(struct st_store *s, bool apply, struct b_text *out, char *why) {
-    sqlite3 *db = st_sqlite_open(s->target, why);
+    sqlite3 *db = apply ? st_sqlite_open(s->target, why) : st_sqlite_look(s->target, why);
     int rc = db ? SQLITE_OK : SQLITE_CANTOPEN;
     for (struct st_sink *sink = st_next_sink(s, NULL, NULL); sink; sink = st_next_sink(s, sink, NULL))
         if (rc == SQLITE_OK && sink->table.migrations)

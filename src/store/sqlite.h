@@ -30,6 +30,8 @@ struct sqlite_table {
 
 /* sqlite_open.c. NULL with *why. */
 sqlite3 *st_sqlite_open(const char *path, char *why);
+/* To read its schema alone; where there is no file, it is as if there were an empty one. The same. */
+sqlite3 *st_sqlite_look(const char *path, char *why);
 /* Whether the whole file is sound; else *why. */
 bool st_sqlite_sound(sqlite3 *db, char *why);
 /* The last error, as people want it. */

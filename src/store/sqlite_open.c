@@ -1,4 +1,5 @@
 /* Opening an SQLite file so that what is committed is on disk, and that others can read it meanwhile. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "store/sqlite.h"
@@ -80,6 +81,20 @@ sqlite3 *st_sqlite_open(const char *path, char *why) {
     }
     if (good)
         return db;
+    sqlite3_close_v2(db);
+    return NULL;
+}
+
+sqlite3 *st_sqlite_look(const char *path, char *why) {
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_CANTOPEN && sqlite3_system_errno(db) == ENOENT) { /* a new one has nothing in it */
+        sqlite3_close_v2(db);
+        rc = sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    }
+    if (rc == SQLITE_OK)
+        return db;
+    st_sqlite_why(db, "it cannot be opened", why);
     sqlite3_close_v2(db);
     return NULL;
 }

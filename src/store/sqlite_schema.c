@@ -93,7 +93,7 @@ static int apply_all(sqlite3 *db, const struct st_table *t, struct b_text *out, 
             continue;
         rc = apply_one(db, t, m, why);
         if (out && rc == 0)
-            b_text_printf(out, "%.*s: version %u: %s\n", B_FMT(t->name), m->version, m->title);
+            b_text_printf(out, "  %.*s: version %u: %s\n", B_FMT(t->name), m->version, m->title);
     }
     if (rc == 0 && (rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL)) != 0)
         st_sqlite_why(db, "its schema cannot be changed", why);
@@ -111,7 +111,7 @@ int st_sqlite_migrate_table(sqlite3 *db, const struct st_table *t, bool apply, s
     for (const struct st_migration *m = t->migrations; m->version; m++) {
         latest = m->version;
         if (!apply && latest > (unsigned)version)
-            b_text_printf(out, "%.*s: version %u: %s\n", B_FMT(t->name), latest, m->title);
+            b_text_printf(out, "  %.*s: version %u: %s\n", B_FMT(t->name), latest, m->title);
     }
     if ((unsigned)version > latest) {
         snprintf(why, ST_WHY_MAX, "table %.*s is of version %d, made by a newer weir: this one knows %u",
