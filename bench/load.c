@@ -612,7 +612,7 @@ static void print_result(const struct counts *sum, double seconds) {
     static const struct {
         const char *name;
         double part;
-    } parts[] = {{"p50", .5}, {"p90", .9}, {"p99", .99}, {"p99.9", .999}};
+    } parts[] = {{"p50", .5}, {"p90", .9}, {"p95", .95}, {"p99", .99}, {"p99.9", .999}};
     uint64_t errors = sum->unsent;
     printf("{\"requests\": %lu, \"seconds\": %.6f, \"rps\": %.1f, \"bytes\": %lu, \"reconnects\": %lu,\n",
            sum->requests, seconds, seconds > 0 ? (double)sum->in_window / seconds : 0, sum->bytes,

@@ -49,7 +49,8 @@ const struct cli_verb cli_verbs[] = {
     {.name = "migrate",
      .words = "[show]",
      .summary = "bring the tables of stores up to date, or show what that would do",
-     .details = "`weir run` does it before it listens; this is for those who want to do it at another time.\n",
+     .details =
+         "`weir run` does it before it listens; this is for those who want to do it at another time.\n",
      .takes = CLI_TAKES_CONFIG,
      .words_max = 1,
      .run = cli_migrate},

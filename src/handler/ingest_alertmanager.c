@@ -40,6 +40,11 @@ static const struct b_slice columns[COLUMNS] = {
     [UPDATED_AT] = B_LIT("updated_at"),
 };
 
+static const uint8_t kinds[COLUMNS] = {
+    [FINGERPRINT] = ST_TEXT,   [STARTS_AT] = ST_TIME,    [ENDS_AT] = ST_TIME,     [STATUS] = ST_TEXT,
+    [LABELS] = ST_JSON,        [ANNOTATIONS] = ST_JSON,  [RECEIVER] = ST_TEXT,    [GROUP_KEY] = ST_TEXT,
+    [GENERATOR_URL] = ST_TEXT, [EXTERNAL_URL] = ST_TEXT, [RECEIVED_AT] = ST_TIME, [UPDATED_AT] = ST_TIME};
+
 /* Rows are appended, and so are, nearly, the entries of the one index, since alerts come in the order of their start: led by the
  * fingerprint, each would dirty a page of its own (docs/decisions/0015). */
 static const struct st_migration migrations[] = {
@@ -65,7 +70,6 @@ static const struct st_migration migrations[] = {
      "  reason TEXT NOT NULL,"
      "  item TEXT NOT NULL);",
      "CREATE TABLE \"{table}\" ("
-     "  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
      "  fingerprint text NOT NULL,"
      "  starts_at timestamptz NOT NULL,"
      "  ends_at timestamptz,"
@@ -77,8 +81,9 @@ static const struct st_migration migrations[] = {
      "  generator_url text,"
      "  external_url text,"
      "  received_at timestamptz NOT NULL,"
-     "  updated_at timestamptz NOT NULL);"
-     "CREATE UNIQUE INDEX \"{table}_identity\" ON \"{table}\" (starts_at, fingerprint);"
+     "  updated_at timestamptz NOT NULL,"
+     "  PRIMARY KEY (starts_at, fingerprint));"
+     "CREATE INDEX \"{table}_received_at\" ON \"{table}\" USING brin (received_at);"
      "CREATE TABLE \"{table}_rejected\" ("
      "  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
      "  received_at timestamptz NOT NULL,"
@@ -88,10 +93,16 @@ static const struct st_migration migrations[] = {
 
 static const unsigned key[] = {FINGERPRINT, STARTS_AT};
 
+static bool replaces(const struct st_value *earlier, const struct st_value *later) {
+    bool was = earlier[STATUS].len == sizeof "resolved" - 1, is = later[STATUS].len == sizeof "resolved" - 1;
+    return is || !was;
+}
+
 /* What comes late or twice changes nothing; `resolved` replaces `firing`, never the other way round. */
 const struct st_table hd_alerts_table = {
     .columns = columns,
     .column_count = COLUMNS,
+    .kinds = kinds,
     .key = key,
     .key_count = 2,
     .update =
@@ -103,6 +114,7 @@ const struct st_table hd_alerts_table = {
         " OR (\"{table}\".status = excluded.status"
         " AND (\"{table}\".annotations IS DISTINCT FROM excluded.annotations"
         " OR (\"{table}\".ends_at IS DISTINCT FROM excluded.ends_at AND excluded.ends_at IS NOT NULL)))",
+    .replaces = replaces,
     .rejects = true,
     .migrations = migrations,
     .schema = "alerts"};

@@ -42,7 +42,8 @@ struct st_repeat {
 struct st_sink {
     struct b_list link; /* store->sinks */
     struct st_store *store;
-    struct b_arena arena; /* of the table */
+    uint64_t id;          /* of the process */
+    struct b_arena arena; /* of the table, and what the home needs for it */
     struct st_table table;
     _Atomic int64_t keep;
     /* guarded by the store's lock */
@@ -54,8 +55,8 @@ struct st_sink {
     rt_time broken_since; /* its table cannot be used: why; 0: it can */
     char why[ST_WHY_MAX];
     struct st_repeat *repeats; /* ST_REPEATS, or NULL until one is remembered */
+    bool ready; /* the table is up to date, and what is needed is prepared: batches are taken of it */
     /* the home's */
-    bool ready; /* the table is up to date, and what is needed is prepared */
     void *prepared;
     rt_time prune_at, retry_at;
     struct st_series {
@@ -75,7 +76,7 @@ struct st_home {
     void (*stop)(struct st_store *s);
     int (*migrate)(struct st_store *s, bool apply, struct b_text *out, char *why);
 };
-extern const struct st_home st_sqlite;
+extern const struct st_home st_sqlite, st_postgres;
 
 struct st_store {
     struct b_list link; /* registry->stores */
@@ -104,7 +105,6 @@ struct st_batch {
     struct b_list posts;
     unsigned rows, count;
     rt_time began;
-    uint64_t epoch; /* of the connection that it is for */
 };
 
 /* Takes the posts that are due, of the table whose turn it is. False: there are none; *until is then when the first will be
@@ -124,11 +124,13 @@ void st_set_down(struct st_store *s, rt_time next_try, const char *why);
  * more are given to `drop` and freed. */
 struct st_sink *st_next_sink(struct st_store *s, struct st_sink *after, void (*drop)(struct st_sink *));
 bool st_closing(struct st_store *s);
-/* Says whether the table can be used (why NULL) or not; what waits for it is refused. Logs a change. Takes the lock. */
+/* Says whether the table can be used, as `ready` tells from then on (why NULL), or not; what waits for it is refused. Logs a change. Takes the lock. */
 void st_sink_state(struct st_sink *sink, const char *why);
 
 /* sql.c: SQL of a table, in the arena. NULL when memory is short. */
 char *st_sql_insert(const struct st_table *t, struct b_arena *arena);
+/* ON CONFLICT and what follows, for a table with a key. */
+void st_sql_conflict(struct b_text *sql, const struct st_table *t);
 /* A text with {table} in it. */
 char *st_sql_expand(const char *sql, struct b_slice table, struct b_arena *arena);
 

@@ -120,7 +120,7 @@ enum st_outcome st_insert(struct st_sink *sink, struct st_post *p, const struct 
 
 /* When the sink's posts are to go; RT_NEVER: it has none. With the lock. */
 static rt_time due(const struct st_sink *sink) {
-    if (b_list_empty(&sink->queue))
+    if (b_list_empty(&sink->queue) || !sink->ready)
         return RT_NEVER;
     const struct st_post *first = B_CONTAINER(sink->queue.next, struct st_post, link);
     if (sink->queued_rows >= first->limits.max_rows || sink->store->closing)
@@ -130,13 +130,14 @@ static rt_time due(const struct st_sink *sink) {
 
 static void fill(struct st_batch *b, struct st_sink *sink) {
     unsigned most = B_CONTAINER(sink->queue.next, struct st_post, link)->limits.max_rows;
-    *b = (struct st_batch){.sink = sink, .began = rt_clock(), .epoch = sink->store->epoch};
+    *b = (struct st_batch){.sink = sink, .began = rt_clock()};
     b_list_init(&b->posts);
     while (!b_list_empty(&sink->queue)) {
         struct st_post *p = B_CONTAINER(sink->queue.next, struct st_post, link);
         if (b->count && b->rows + p->rows.count > most)
             break;
         unqueue(sink, p);
+        p->epoch = sink->store->epoch;
         b_list_push_back(&b->posts, &p->link);
         b->rows += p->rows.count;
         b->count++;
@@ -172,7 +173,6 @@ void st_batch_outcome(struct st_batch *b, enum st_outcome outcome, const char *w
         if (p->outcome != ST_WAITS)
             continue;
         p->outcome = outcome;
-        p->epoch = b->epoch;
         if (why)
             snprintf(p->result.why, ST_WHY_MAX, "%s", why);
     }

@@ -29,7 +29,7 @@ char *st_sql_expand(const char *sql, struct b_slice table, struct b_arena *arena
     return finish(&t, arena);
 }
 
-static void conflict(struct b_text *t, const struct st_table *table) {
+void st_sql_conflict(struct b_text *t, const struct st_table *table) {
     if (!table->key_count)
         return;
     b_text_lit(t, " ON CONFLICT (");
@@ -57,6 +57,6 @@ char *st_sql_insert(const struct st_table *table, struct b_arena *arena) {
     for (unsigned i = 0; i < table->column_count; i++)
         b_text_cstr(&t, i ? ", ?" : "?");
     b_text_lit(&t, ")");
-    conflict(&t, table);
+    st_sql_conflict(&t, table);
     return finish(&t, arena);
 }

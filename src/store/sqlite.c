@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "store/sqlite.h"
 
-#define CHECKPOINT_PAGES 8192 /* of the log, from which it is carried into the file */
-#define LOG_PAGES_MAX 32768   /* 64 MiB: the writer itself sees to it then */
+#define CHECKPOINT_PAGES 1000 /* of the log, from which it is carried into the file */
+#define LOG_PAGES_MAX 16384   /* 64 MiB: the writer itself sees to it then */
 #define PRUNE_EVERY (60 * RT_S)
 #define PRUNE_PAUSE (20 * RT_MS)
 
@@ -182,7 +182,6 @@ static int ready_one(struct sqlite_store *q, struct st_sink *sink, char *why) {
         return rc;
     sink->retry_at = rt_after(rt_clock(), ST_LAST_RETRY);
     sink->prune_at = rt_clock();
-    sink->ready = rc == SQLITE_OK;
     st_sink_state(sink, rc ? why : NULL);
     return SQLITE_OK;
 }
@@ -268,12 +267,7 @@ static void work(struct sqlite_store *q) {
         wait_until(q, rt_earlier(until, next));
         return;
     }
-    int rc = SQLITE_OK;
-    if (b.sink->ready) {
-        rc = st_sqlite_batch(q, &b, why);
-    } else { /* it came between: the next turn sees to its table, the sender comes again */
-        st_batch_outcome(&b, ST_DOWN, "the table is being made");
-    }
+    int rc = st_sqlite_batch(q, &b, why);
     st_batch_end(&b);
     if (rc)
         failed(q, rc, why);

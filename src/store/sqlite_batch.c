@@ -50,7 +50,7 @@ int st_sqlite_prepare_table(sqlite3 *db, struct st_sink *sink, char *why) {
 
 void st_sqlite_drop_table(struct st_sink *sink) {
     struct sqlite_table *t = sink->prepared;
-    sink->ready = false;
+    sink->ready = false; /* only this thread looks at it, or a turn of it is over */
     sink->prepared = NULL;
     if (!t)
         return;

@@ -127,8 +127,9 @@ uint64_t st_registry_waiting(struct st_registry *r) {
 
 static bool same(const struct st_store *s, const struct cfg_store *c, struct b_slice target) {
     return !s->closing && b_slice_eq(b_slice_cstr(s->name), c->head.name) &&
-           b_slice_eq(b_slice_cstr(s->target), target) && s->home == (c->sqlite.ptr ? &st_sqlite : NULL) &&
-           s->pool.max_open == c->pool.max_open && s->pool.connect_timeout == c->pool.connect_timeout;
+           b_slice_eq(b_slice_cstr(s->target), target) &&
+           s->home == (c->sqlite.ptr ? &st_sqlite : &st_postgres) && s->pool.max_open == c->pool.max_open &&
+           s->pool.connect_timeout == c->pool.connect_timeout;
 }
 
 static struct st_store *new_store(struct st_registry *r, const struct cfg_store *c, struct b_slice target) {
@@ -145,7 +146,7 @@ static struct st_store *new_store(struct st_registry *r, const struct cfg_store 
         return NULL;
     }
     s->pool = c->pool;
-    s->home = &st_sqlite;
+    s->home = c->sqlite.ptr ? &st_sqlite : &st_postgres;
     pthread_mutex_init(&s->lock, NULL);
     b_list_init(&s->sinks);
     return s;
@@ -287,6 +288,7 @@ void st_sink_state(struct st_sink *sink, const char *why) {
     pthread_mutex_lock(&s->lock);
     bool news = why ? !sink->broken_since || strcmp(sink->why, why) != 0 : sink->broken_since != 0;
     sink->known = true;
+    sink->ready = !why;
     if (!why)
         sink->broken_since = 0;
     else if (!sink->broken_since)
@@ -334,6 +336,8 @@ static int copy_table(struct st_sink *sink, const struct st_table *t) {
     return 0;
 }
 
+static _Atomic uint64_t last_id;
+
 static struct st_sink *new_sink(struct st_store *s, const struct st_table *table) {
     struct st_sink *sink = b_zalloc(B_TAG_STORE, sizeof *sink);
     if (!sink)
@@ -341,6 +345,7 @@ static struct st_sink *new_sink(struct st_store *s, const struct st_table *table
     b_arena_init(&sink->arena, B_TAG_STORE, NULL, NULL, 0, ARENA_MAX);
     b_list_init(&sink->queue);
     sink->store = s;
+    sink->id = atomic_fetch_add(&last_id, 1) + 1;
     if (copy_table(sink, table) != 0) {
         free_sink(sink);
         return NULL;

@@ -63,10 +63,15 @@ struct st_table {
     struct b_slice name; /* an identifier: st_check_name */
     const struct b_slice *columns;
     unsigned column_count;
+    const uint8_t *
+        kinds; /* enum st_kind of each column's values, ST_NULL aside; static. NULL: they differ from row to row */
     const unsigned *key; /* columns by which a row is known; none: each row is a new one */
     unsigned key_count;
     /* Of ON CONFLICT (key) DO: `UPDATE SET ... WHERE ...` in the SQL that both homes share; NULL: NOTHING. {table} is the name. */
     const char *update;
+    /* Which of two rows with the same key is to stay, the later one if true: what `update` does, for rows of one transaction. NULL: the
+     * first one. */
+    bool (*replaces)(const struct st_value *earlier, const struct st_value *later);
     bool
         rejects; /* rows that the database refuses go into NAME_rejected (received_at, reason, item), and their post is stored */
     const struct st_migration *migrations; /* NULL: the table is somebody else's */

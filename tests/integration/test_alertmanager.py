@@ -14,9 +14,7 @@ pytestmark = [pytest.mark.release, pytest.mark.skipif(not senders.available(), r
 
 @pytest.fixture
 def database(tmp_path):
-    it = Sqlite(tmp_path)
-    yield it
-    it.stop()
+    return Sqlite(tmp_path)
 
 
 @pytest.fixture

@@ -1,0 +1,207 @@
+/* A connection to PostgreSQL from a fiber: libpq never blocks, and waits are the runtime's. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "net/address.h"
+#include "net/dns.h"
+#include "runtime/io.h"
+#include "store/postgres.h"
+
+#define OPTIONS_MAX 64
+
+/* libpq's words, without the line feed at their end. */
+static void note(struct pg_conn *c, const char *state, const char *text) {
+    size_t len = strlen(text);
+    while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
+        len--;
+    snprintf(c->state, sizeof c->state, "%s", state ? state : "");
+    snprintf(c->why, sizeof c->why, "%.*s", (int)len, len ? text : "");
+    for (char *p = c->why; *p; p++)
+        *p = *p == '\n' ? ' ' : *p;
+    if (!len)
+        snprintf(c->why, sizeof c->why, "the connection was lost");
+}
+
+static int lost(struct pg_conn *c, int rc) {
+    if (rc == -ETIMEDOUT)
+        note(c, NULL, "the server does not answer in time");
+    else if (rc == -ECANCELED)
+        note(c, NULL, "weir ends");
+    else
+        note(c, NULL, c->pq->errorMessage(c->pg));
+    c->lost = true;
+    return rc;
+}
+
+bool st_pg_good(struct pg_conn *c, const PGresult *r) {
+    switch (c->pq->resultStatus(r)) {
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+    case PGRES_PIPELINE_SYNC: return true;
+    default: break;
+    }
+    const char *state = c->pq->resultErrorField(r, PG_DIAG_SQLSTATE),
+               *text = c->pq->resultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    note(c, state, text ? text : c->pq->errorMessage(c->pg));
+    c->lost |= !state;
+    return false;
+}
+
+int st_pg_result(struct pg_conn *c, rt_time deadline, PGresult **out) {
+    const struct st_pq *pq = c->pq;
+    *out = NULL;
+    for (;;) {
+        int unsent = pq->flush(c->pg);
+        if (unsent < 0)
+            return lost(c, -EIO);
+        if (!pq->isBusy(c->pg)) {
+            *out = pq->getResult(c->pg);
+            return 0;
+        }
+        int rc = rt_wait_fd(pq->socket(c->pg), unsent ? RT_READ | RT_WRITE : RT_READ, deadline);
+        if (rc < 0)
+            return lost(c, rc);
+        if (!pq->consumeInput(c->pg))
+            return lost(c, -EIO);
+    }
+}
+
+int st_pg_exec(struct pg_conn *c, const char *sql, rt_time deadline, PGresult **out) {
+    PGresult *last = NULL, *r;
+    bool good = true;
+    int rc;
+    if (!c->pq->sendQuery(c->pg, sql))
+        return lost(c, -EIO);
+    while ((rc = st_pg_result(c, deadline, &r)) == 0 && r) {
+        good = good && st_pg_good(c, r);
+        if (last)
+            c->pq->clear(last);
+        last = r;
+    }
+    rc = rc ? rc : good ? 0 : -EINVAL;
+    if (rc == 0 && out) {
+        *out = last;
+        return 0;
+    }
+    if (last)
+        c->pq->clear(last);
+    return rc;
+}
+
+/* ---- connecting ---- */
+
+struct options {
+    const char *keywords[OPTIONS_MAX], *values[OPTIONS_MAX];
+    unsigned count;
+};
+
+static void add(struct options *o, const char *keyword, const char *value) {
+    if (o->count < OPTIONS_MAX - 1) {
+        o->keywords[o->count] = keyword;
+        o->values[o->count++] = value;
+    }
+}
+
+static const char *given(const struct options *o, const char *keyword) {
+    for (unsigned i = 0; i < o->count; i++)
+        if (strcmp(o->keywords[i], keyword) == 0)
+            return o->values[i];
+    return NULL;
+}
+
+/* libpq would look a name up itself, and block: it gets the address too, and keeps the name for TLS. */
+static int resolve(struct pg_conn *c, struct options *o, struct b_arena *arena, rt_time deadline) {
+    const char *host = given(o, "host");
+    if (!host || !*host || host[0] == '/' || strchr(host, ',') || given(o, "hostaddr"))
+        return 0;
+    struct net_addresses *found = b_arena_alloc(arena, sizeof *found);
+    char *text = b_arena_alloc(arena, NET_ADDRESS_TEXT);
+    if (!found || !text)
+        return -ENOMEM;
+    int rc = net_resolve(b_slice_cstr(host), 0, deadline, found);
+    if (rc) {
+        snprintf(c->why, sizeof c->why, "the name %s is not found: %s", host, strerror(-rc));
+        return rc;
+    }
+    text[net_format_ip(&found->list[0], text)] = 0;
+    add(o, "hostaddr", text);
+    return 0;
+}
+
+static void ignore_notice(void *arg, const PGresult *r) {
+    (void)arg;
+    (void)r;
+}
+
+static int poll_connect(struct pg_conn *c, rt_time deadline) {
+    for (int events = RT_WRITE;;) {
+        int rc = rt_wait_fd(c->pq->socket(c->pg), events, deadline);
+        if (rc < 0)
+            return lost(c, rc);
+        switch (c->pq->connectPoll(c->pg)) {
+        case PGRES_POLLING_OK: return 0;
+        case PGRES_POLLING_READING: events = RT_READ; break;
+        case PGRES_POLLING_WRITING: events = RT_WRITE; break;
+        default: return lost(c, -ECONNREFUSED);
+        }
+    }
+}
+
+static int begin(struct pg_conn *c, struct options *o, rt_time deadline) {
+    add(o, "application_name", "weir");
+    add(o, "client_encoding", "UTF8");
+    add(o, "gssencmode", "disable");
+    o->keywords[o->count] = NULL;
+    c->pg = c->pq->connectStartParams(o->keywords, o->values, 0);
+    if (!c->pg || c->pq->status(c->pg) == CONNECTION_BAD)
+        return lost(c, -ECONNREFUSED);
+    c->pq->setNoticeReceiver(c->pg, ignore_notice, NULL);
+    int rc = poll_connect(c, deadline);
+    if (rc)
+        return rc;
+    c->pq->setnonblocking(c->pg, 1);
+    return st_pg_exec(c,
+                      "SET synchronous_commit = on; SET statement_timeout = '30s'; SET lock_timeout = '10s'; "
+                      "SET search_path = public; SET standard_conforming_strings = on",
+                      deadline, NULL);
+}
+
+int st_pg_connect(struct pg_conn *c, const char *conninfo, rt_time deadline) {
+    struct options *o;
+    struct b_arena arena;
+    char *wrong = NULL;
+    c->lost = false;
+    c->why[0] = 0;
+    if (!(c->pq = st_pq_load(c->why)))
+        return -ENOSYS;
+    PQconninfoOption *parsed = c->pq->conninfoParse(conninfo, &wrong);
+    if (!parsed) {
+        note(c, NULL, wrong ? wrong : "the connection string cannot be read");
+        c->pq->freemem(wrong);
+        return -EINVAL;
+    }
+    b_arena_init(&arena, B_TAG_STORE, NULL, NULL, 0, 65536);
+    int rc = -ENOMEM;
+    if ((o = b_arena_zalloc(&arena, sizeof *o))) {
+        for (PQconninfoOption *p = parsed; p->keyword; p++)
+            if (p->val)
+                add(o, p->keyword, p->val);
+        rc = resolve(c, o, &arena, deadline);
+        rc = rc ? rc : begin(c, o, deadline);
+    }
+    if (rc == -ENOMEM)
+        snprintf(c->why, sizeof c->why, "out of memory");
+    c->pq->conninfoFree(parsed);
+    b_arena_release(&arena);
+    if (rc)
+        st_pg_close(c);
+    return rc;
+}
+
+void st_pg_close(struct pg_conn *c) {
+    if (c->pg)
+        c->pq->finish(c->pg);
+    c->pg = NULL;
+    c->lost = false;
+    c->known_count = 0;
+}

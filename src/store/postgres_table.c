@@ -1,0 +1,141 @@
+/* The statements by which rows get into a table of PostgreSQL, and out of it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/postgres_transaction.h"
+
+#define PRUNED_AT_ONCE 500
+
+static Oid of_kind(uint8_t kind) {
+    switch ((enum st_kind)kind) {
+    case ST_JSON: return OID_JSONB;
+    case ST_TIME: return OID_TIMESTAMPTZ;
+    case ST_INTEGER: return OID_INT8;
+    case ST_REAL: return OID_FLOAT8;
+    case ST_BOOLEAN: return OID_BOOL;
+    default: return OID_TEXT;
+    }
+}
+
+static const char *name_of(Oid element) {
+    switch (element) {
+    case OID_JSONB: return "jsonb";
+    case OID_TIMESTAMPTZ: return "timestamptz";
+    case OID_INT8: return "int8";
+    case OID_FLOAT8: return "float8";
+    case OID_BOOL: return "bool";
+    default: return "text";
+    }
+}
+
+/* The types of a table that is somebody else's, for casts: by the names of its columns. */
+static int ask_types(struct pg_conn *c, const struct st_table *t, rt_time deadline, PGresult **out) {
+    char sql[512];
+    snprintf(
+        sql, sizeof sql,
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '\"%.*s\"'::regclass "
+        "AND attnum > 0 AND NOT attisdropped",
+        B_FMT(t->name));
+    return st_pg_exec(c, sql, deadline, out);
+}
+
+static const char *type_of(struct pg_conn *c, const PGresult *types, struct b_slice column) {
+    for (int i = 0; types && i < c->pq->ntuples(types); i++)
+        if (b_slice_eq(b_slice_cstr(c->pq->getvalue(types, i, 0)), column))
+            return c->pq->getvalue(types, i, 1);
+    return NULL;
+}
+
+static void write_columns(struct b_text *sql, const struct st_table *t) {
+    for (unsigned i = 0; i < t->column_count; i++)
+        b_text_printf(sql, "%s\"%.*s\"", i ? ", " : "", B_FMT(t->columns[i]));
+}
+
+static void write_insert(struct b_text *sql, struct pg_conn *c, const struct st_table *t,
+                         const struct pg_table *pt, const PGresult *types) {
+    b_text_printf(sql, "INSERT INTO \"%.*s\" (", B_FMT(t->name));
+    write_columns(sql, t);
+    b_text_lit(sql, ") SELECT ");
+    for (unsigned i = 0; i < t->column_count; i++) {
+        const char *type = type_of(c, types, t->columns[i]);
+        b_text_printf(sql, type ? "%sc%u::%s" : "%sc%u", i ? ", " : "", i, type);
+    }
+    b_text_lit(sql, " FROM unnest(");
+    for (unsigned i = 0; i < t->column_count; i++)
+        b_text_printf(sql, "%s$%u::%s[]", i ? ", " : "", i + 1, name_of(pt->elements[i]));
+    b_text_lit(sql, ") AS u(");
+    for (unsigned i = 0; i < t->column_count; i++)
+        b_text_printf(sql, "%sc%u", i ? ", " : "", i);
+    b_text_lit(sql, ")");
+}
+
+static void write_returning(struct b_text *sql, const struct st_table *t, const struct pg_table *pt) {
+    for (unsigned i = 0; i < t->key_count; i++)
+        b_text_printf(sql, "%s\"%.*s\"%s", i ? ", " : " RETURNING ", B_FMT(t->columns[t->key[i]]),
+                      pt->as_text[t->key[i]] ? "::text" : "");
+}
+
+int st_pg_prepare_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
+    struct st_table *t = &sink->table;
+    struct b_arena *a = &sink->arena;
+    struct pg_table *pt = b_arena_zalloc(a, sizeof *pt);
+    struct b_text sql = b_text_heap(B_TAG_STORE, 65536);
+    PGresult *types = NULL;
+    int rc = t->kinds ? 0 : ask_types(c, t, deadline, &types);
+    if (rc)
+        return rc;
+    if (pt) {
+        pt->elements = b_arena_alloc(a, t->column_count * sizeof *pt->elements);
+        pt->as_text = b_arena_alloc(a, t->column_count * sizeof *pt->as_text);
+    }
+    if (pt && pt->elements && pt->as_text) {
+        for (unsigned i = 0; i < t->column_count; i++) {
+            pt->elements[i] = t->kinds ? of_kind(t->kinds[i]) : OID_TEXT;
+            pt->as_text[i] = !t->kinds;
+        }
+        write_insert(&sql, c, t, pt, types);
+        st_sql_conflict(&sql, t);
+        write_returning(&sql, t, pt);
+        pt->insert = sql.failed ? NULL : b_arena_copy(a, b_text_slice(&sql)).ptr;
+        pt->reject = st_sql_expand("INSERT INTO \"{table}_rejected\" (received_at, reason, item) "
+                                   "SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[])",
+                                   t->name, a);
+        pt->prune = st_sql_expand(
+            "DELETE FROM \"{table}\" WHERE ctid IN (SELECT ctid FROM \"{table}\" WHERE received_at < "
+            "now() - interval '%lld seconds' LIMIT %d FOR UPDATE SKIP LOCKED)",
+            t->name, a);
+    }
+    if (types)
+        c->pq->clear(types);
+    b_text_free(&sql);
+    if (!pt || !pt->insert || !pt->reject || !pt->prune) {
+        snprintf(c->why, sizeof c->why, "out of memory");
+        return -ENOMEM;
+    }
+    sink->prepared = pt;
+    return 0;
+}
+
+int st_pg_check_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
+    const struct pg_table *t = sink->prepared;
+    struct pg_work w = {.c = c, .sink = sink, .deadline = deadline};
+    int rc = st_pg_prepare(&w, 'i', t->insert, t->elements, sink->table.column_count);
+    return rc || !sink->table.rejects ? rc : st_pg_prepare(&w, 'r', t->reject, st_pg_reject_types, 3);
+}
+
+int st_pg_prune(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
+    const struct pg_table *pt = sink->prepared;
+    char sql[512];
+    PGresult *r = NULL;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(sql, sizeof sql, pt->prune, (long long)(atomic_load(&sink->keep) / RT_S), PRUNED_AT_ONCE);
+#pragma GCC diagnostic pop
+    int rc = st_pg_exec(c, sql, deadline, &r);
+    if (rc)
+        return rc;
+    bool more = strtoul(c->pq->cmdTuples(r), NULL, 10) == PRUNED_AT_ONCE;
+    c->pq->clear(r);
+    return more;
+}
