@@ -6,12 +6,13 @@
 #include "gateway/stores.h"
 #include "gateway/template.h"
 #include "handler/ingest_format.h"
+#include "handler/ingest_json.h"
 #include "telemetry/metrics.h"
 #include "json/writer.h"
 
 /* ---- the options ---- */
 
-enum format { ALERTMANAGER };
+enum format { ALERTMANAGER, JSON };
 
 struct batch_conf {
     struct cfg_head head;
@@ -25,7 +26,7 @@ struct ingest_conf {
     int64_t max_items, max_body, max_waiting, keep;
     struct batch_conf batch;
     int label_names; /* 0: legacy, 1: utf8 */
-    bool create;
+    struct hd_json_conf json;
 };
 
 static const struct cfg_option batch_options[] = {
@@ -52,8 +53,7 @@ static const struct cfg_table batch_table = {.name = "a batch",
                                              .options = batch_options,
                                              .size = sizeof(struct batch_conf)};
 
-static const char *const formats[] = {"alertmanager", NULL};
-static const struct cfg_later formats_later[] = {{"json", NULL, "alertmanager is"}, {0}};
+static const char *const formats[] = {"alertmanager", "json", NULL};
 static const char *const label_names[] = {"legacy", "utf8", NULL};
 
 static const struct cfg_option options[] = {
@@ -62,9 +62,9 @@ static const struct cfg_option options[] = {
      CFG_AT(struct ingest_conf, format),
      .flags = CFG_REQUIRED,
      .choices = formats,
-     .later = formats_later,
      .example = "alertmanager",
-     .help = "of the bodies: the webhook of Alertmanager, version 4"},
+     .help = "of the bodies: the webhook of Alertmanager, version 4; or any JSON, one text or (as "
+             "application/x-ndjson) one a line"},
     {.name = "store",
      .type = CFG_STRING,
      CFG_AT(struct ingest_conf, store),
@@ -75,15 +75,40 @@ static const struct cfg_option options[] = {
     {.name = "table",
      .type = CFG_STRING,
      CFG_AT(struct ingest_conf, table),
-     .default_text = "alerts",
      .min = 1,
      .max = 48,
-     .help = "the table; what the database refuses goes to another, with `_rejected` behind its name"},
+     .example = "alerts",
+     .help = "the table; `alerts` for alertmanager when left out. Of alerts, what the database refuses goes to another, with "
+             "`_rejected` behind its name"},
     {.name = "create",
      .type = CFG_BOOL,
-     CFG_AT(struct ingest_conf, create),
+     CFG_AT(struct ingest_conf, json.create),
      .default_text = "true",
      .help = "whether weir makes the table, and changes it with later versions; else somebody else has to"},
+    {.name = "items",
+     .type = CFG_STRING,
+     CFG_AT(struct ingest_conf, json.items),
+     .min = 1,
+     .max = 1024,
+     .example = "$body.events",
+     .help = "of json: the array of the events; the body itself when left out, or what is in it if it is an array"},
+    {.name = "columns",
+     .type = CFG_NODE,
+     CFG_AT(struct ingest_conf, json.columns),
+     .example = "{id: $item.id, at: $item.time}",
+     .help = "of json: templates of what goes into each column, over `$item`, `$body` and `$request`"},
+    {.name = "types",
+     .type = CFG_STRING_MAP,
+     CFG_AT(struct ingest_conf, json.types),
+     .max = ST_COLUMNS_MAX,
+     .example = "{at: time}",
+     .help = "of columns: text (the default of a table that weir makes), json, time, integer, number, boolean"},
+    {.name = "key",
+     .type = CFG_STRINGS,
+     CFG_AT(struct ingest_conf, json.key),
+     .max = 16,
+     .example = "[id]",
+     .help = "of json: the columns by which an event is known; what is there already is a duplicate. Without it each is new"},
     {.name = "keep",
      .type = CFG_DURATION,
      CFG_AT(struct ingest_conf, keep),
@@ -125,12 +150,38 @@ static const struct cfg_option options[] = {
     {0},
 };
 
+static int check_json(struct cfg_errors *errors, const struct cfg_node *node, const struct ingest_conf *c) {
+    if (!c->table.ptr)
+        return cfg_error_at(errors, node, "`format: json` needs a `table`");
+    if (!c->json.columns)
+        return cfg_error_at(errors, node, "`format: json` needs `columns`: {id: $item.id}");
+    if (c->json.columns->kind != CFG_MAP || !c->json.columns->count)
+        return cfg_error_at(errors, c->json.columns, "\"columns\" is a map of templates: {id: $item.id}");
+    if (c->json.columns->count >= ST_COLUMNS_MAX)
+        return cfg_error_at(errors, c->json.columns, "a table has at most %d columns", ST_COLUMNS_MAX - 1);
+    if (c->keep && !c->json.create && !cfg_node_get(c->json.columns, "received_at"))
+        return cfg_error_at(errors, cfg_node_get(node, "keep"), "`keep` goes by a column `received_at`, which `columns` lacks");
+    return 0;
+}
+
+static int check_alerts(struct cfg_errors *errors, const struct cfg_node *node) {
+    static const char *const of_json[] = {"items", "columns", "types", "key"};
+    int rc = 0;
+    for (unsigned i = 0; i < sizeof of_json / sizeof *of_json; i++)
+        if (cfg_node_get(node, of_json[i]))
+            rc = cfg_error_key(errors, cfg_node_get(node, of_json[i]), "\"%s\" belongs to `format: json`", of_json[i]);
+    return rc;
+}
+
 static int check(struct cfg_errors *errors, const struct cfg_node *node, void *conf) {
-    const struct ingest_conf *c = conf;
-    const char *why = st_check_name(c->table);
+    struct ingest_conf *c = conf;
+    int rc = c->format == JSON ? check_json(errors, node, c) : check_alerts(errors, node);
+    if (c->format == ALERTMANAGER && !c->table.ptr)
+        c->table = B_LIT("alerts");
+    const char *why = c->table.ptr ? st_check_name(c->table) : NULL;
     return why ? cfg_error_at(errors, cfg_node_get(node, "table"), "\"table\" cannot be \"%.*s\": %s",
                               B_FMT(c->table), why)
-               : 0;
+               : rc;
 }
 
 static const struct cfg_table table = {
@@ -146,6 +197,7 @@ static const struct cfg_table table = {
 struct ingest {
     const struct ingest_conf *conf;
     struct st_sink *sink;
+    struct hd_json *json; /* NULL: alerts */
     struct st_limits limits;
     struct tel_series *truncated, *mismatched, *repeats;
 };
@@ -172,14 +224,17 @@ static int open_route(const struct gw_open *o, const struct cfg_route *route, co
     const struct cfg_node *node = cfg_node_get(c->head.node, "store");
     struct st_store *store = gw_store_find(o, c->store, node ? node : c->head.node);
     struct ingest *in = b_arena_zalloc(o->arena, sizeof *in);
-    struct st_table t = hd_alerts_table;
+    struct st_table t = c->format == JSON ? (struct st_table){0} : hd_alerts_table;
     *state = NULL;
-    if (!store)
-        return -EINVAL;
+    if (!in)
+        return cfg_error_memory(o->errors);
     t.name = c->table;
     t.keep = c->keep;
-    t.migrations = c->create ? t.migrations : NULL;
-    if (!in || !(in->sink = st_sink_get(store, &t)))
+    t.migrations = c->json.create ? t.migrations : NULL;
+    int rc = c->format == JSON ? hd_json_open(o, route, &c->json, c->head.node, &t, &in->json) : 0;
+    if (rc || !store)
+        return -EINVAL;
+    if (!(in->sink = st_sink_get(store, &t)))
         return cfg_error_memory(o->errors);
     in->conf = c;
     in->limits = (struct st_limits){.max_rows = (unsigned)c->batch.max_rows,
@@ -248,7 +303,7 @@ static void note(const struct intake *t) {
               r->truncated);
 }
 
-static __attribute__((noinline)) int read_rows(struct exchange *ex, const struct ingest *in,
+static __attribute__((noinline)) int read_alerts(struct exchange *ex, const struct ingest *in,
                                                struct st_rows *rows) {
     struct intake t = {.ex = ex, .in = in, .rows = rows, .index = {.tag = B_TAG_REQUESTS}};
     t.reading.max_items = (unsigned)in->conf->max_items;
@@ -307,7 +362,8 @@ static int store(struct exchange *ex, const struct ingest *in, struct st_post *p
         tel_add(in->repeats, rt_index(), 1);
         return answer(ex, 0, NULL);
     }
-    if ((rc = read_rows(ex, in, rows)) != 0)
+    rc = in->json ? hd_json_read(ex, in->json, rows, (unsigned)in->conf->max_items) : read_alerts(ex, in, rows);
+    if (rc)
         return rc;
     ex->phase = "store";
     enum st_outcome outcome = st_insert(in->sink, p, &in->limits, ex->call.deadline);

@@ -50,7 +50,6 @@ static const uint8_t kinds[COLUMNS] = {
 static const struct st_migration migrations[] = {
     {1, "make the table of alerts",
      "CREATE TABLE \"{table}\" ("
-     "  id INTEGER PRIMARY KEY,"
      "  fingerprint TEXT NOT NULL,"
      "  starts_at TEXT NOT NULL,"
      "  ends_at TEXT,"

@@ -311,29 +311,49 @@ static bool same_table(const struct st_table *a, const struct st_table *b) {
                 a->key_count == b->key_count && a->rejects == b->rejects && a->migrations == b->migrations &&
                 b_slice_eq(b_slice_cstr(a->update), b_slice_cstr(b->update));
     for (unsigned i = 0; same && i < a->column_count; i++)
-        same = b_slice_eq(a->columns[i], b->columns[i]);
+        same = b_slice_eq(a->columns[i], b->columns[i]) && (!a->kinds || a->kinds[i] == b->kinds[i]);
     for (unsigned i = 0; same && i < a->key_count; i++)
         same = a->key[i] == b->key[i];
     return same;
 }
 
-/* A copy of its own; what it does not copy is static. */
+static int copy_migrations(struct st_sink *sink, const struct st_migration *from) {
+    struct b_arena *a = &sink->arena;
+    unsigned count = 0;
+    while (from && from[count].version)
+        count++;
+    struct st_migration *to = b_arena_zalloc(a, (count + 1) * sizeof *to);
+    sink->table.migrations = from ? to : NULL;
+    for (unsigned i = 0; to && i < count; i++) {
+        to[i] = (struct st_migration){from[i].version, b_arena_strdup(a, from[i].title),
+                                      b_arena_strdup(a, from[i].sqlite), b_arena_strdup(a, from[i].postgres)};
+        if (!to[i].title || !to[i].sqlite || !to[i].postgres)
+            return -ENOMEM;
+    }
+    return to ? 0 : -ENOMEM;
+}
+
+/* A copy of its own; `update`, `schema` and what is called are static. */
 static int copy_table(struct st_sink *sink, const struct st_table *t) {
     struct b_arena *a = &sink->arena;
     struct b_slice *columns = b_arena_alloc(a, t->column_count * sizeof *columns);
     unsigned *key = b_arena_alloc(a, t->key_count * sizeof *key);
+    uint8_t *kinds = b_arena_alloc(a, t->column_count);
     sink->table = *t;
     sink->table.name = b_arena_copy(a, t->name);
     sink->table.columns = columns;
     sink->table.key = key;
-    if (!columns || !key || !sink->table.name.ptr)
+    sink->table.kinds = t->kinds ? kinds : NULL;
+    if (!columns || !key || !kinds || !sink->table.name.ptr)
         return -ENOMEM;
-    for (unsigned i = 0; i < t->column_count; i++)
+    for (unsigned i = 0; i < t->column_count; i++) {
         if (!(columns[i] = b_arena_copy(a, t->columns[i])).ptr)
             return -ENOMEM;
+        kinds[i] = t->kinds ? t->kinds[i] : ST_NULL;
+    }
     for (unsigned i = 0; i < t->key_count; i++)
         key[i] = t->key[i];
-    return 0;
+    return copy_migrations(sink, t->migrations);
 }
 
 static _Atomic uint64_t last_id;

@@ -32,7 +32,7 @@ def at(**delta):
 
 
 def rows(database, status):
-    return database.rows("SELECT * FROM alerts WHERE status = ? ORDER BY id", status)
+    return database.rows("SELECT * FROM alerts WHERE status = ?", status)
 
 
 def test_alerts_fire_repeat_and_resolve(weir, alertmanager, database):
