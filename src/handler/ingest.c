@@ -7,6 +7,7 @@
 #include "gateway/template.h"
 #include "handler/ingest_format.h"
 #include "handler/ingest_json.h"
+#include "handler/ingest_signature.h"
 #include "telemetry/metrics.h"
 #include "json/writer.h"
 
@@ -27,6 +28,7 @@ struct ingest_conf {
     struct batch_conf batch;
     int label_names; /* 0: legacy, 1: utf8 */
     struct hd_json_conf json;
+    struct hd_signature_conf signature;
 };
 
 static const struct cfg_option batch_options[] = {
@@ -78,8 +80,9 @@ static const struct cfg_option options[] = {
      .min = 1,
      .max = 48,
      .example = "alerts",
-     .help = "the table; `alerts` for alertmanager when left out. Of alerts, what the database refuses goes to another, with "
-             "`_rejected` behind its name"},
+     .help =
+         "the table; `alerts` for alertmanager when left out. Of alerts, what the database refuses goes to another, with "
+         "`_rejected` behind its name"},
     {.name = "create",
      .type = CFG_BOOL,
      CFG_AT(struct ingest_conf, json.create),
@@ -91,7 +94,8 @@ static const struct cfg_option options[] = {
      .min = 1,
      .max = 1024,
      .example = "$body.events",
-     .help = "of json: the array of the events; the body itself when left out, or what is in it if it is an array"},
+     .help =
+         "of json: the array of the events; the body itself when left out, or what is in it if it is an array"},
     {.name = "columns",
      .type = CFG_NODE,
      CFG_AT(struct ingest_conf, json.columns),
@@ -102,13 +106,15 @@ static const struct cfg_option options[] = {
      CFG_AT(struct ingest_conf, json.types),
      .max = ST_COLUMNS_MAX,
      .example = "{at: time}",
-     .help = "of columns: text (the default of a table that weir makes), json, time, integer, number, boolean"},
+     .help =
+         "of columns: text (the default of a table that weir makes), json, time, integer, number, boolean"},
     {.name = "key",
      .type = CFG_STRINGS,
      CFG_AT(struct ingest_conf, json.key),
      .max = 16,
      .example = "[id]",
-     .help = "of json: the columns by which an event is known; what is there already is a duplicate. Without it each is new"},
+     .help =
+         "of json: the columns by which an event is known; what is there already is a duplicate. Without it each is new"},
     {.name = "keep",
      .type = CFG_DURATION,
      CFG_AT(struct ingest_conf, keep),
@@ -141,6 +147,12 @@ static const struct cfg_option options[] = {
      CFG_AT(struct ingest_conf, batch),
      .table = &batch_table,
      .help = "what goes to the disk together"},
+    {.name = "signature",
+     .type = CFG_OBJECT,
+     CFG_AT(struct ingest_conf, signature),
+     .flags = CFG_OPTIONAL,
+     .table = &hd_signature_table,
+     .help = "what a body must be signed with; 401 else"},
     {.name = "label_names",
      .type = CFG_ENUM,
      CFG_AT(struct ingest_conf, label_names),
@@ -160,7 +172,8 @@ static int check_json(struct cfg_errors *errors, const struct cfg_node *node, co
     if (c->json.columns->count >= ST_COLUMNS_MAX)
         return cfg_error_at(errors, c->json.columns, "a table has at most %d columns", ST_COLUMNS_MAX - 1);
     if (c->keep && !c->json.create && !cfg_node_get(c->json.columns, "received_at"))
-        return cfg_error_at(errors, cfg_node_get(node, "keep"), "`keep` goes by a column `received_at`, which `columns` lacks");
+        return cfg_error_at(errors, cfg_node_get(node, "keep"),
+                            "`keep` goes by a column `received_at`, which `columns` lacks");
     return 0;
 }
 
@@ -169,7 +182,8 @@ static int check_alerts(struct cfg_errors *errors, const struct cfg_node *node) 
     int rc = 0;
     for (unsigned i = 0; i < sizeof of_json / sizeof *of_json; i++)
         if (cfg_node_get(node, of_json[i]))
-            rc = cfg_error_key(errors, cfg_node_get(node, of_json[i]), "\"%s\" belongs to `format: json`", of_json[i]);
+            rc = cfg_error_key(errors, cfg_node_get(node, of_json[i]), "\"%s\" belongs to `format: json`",
+                               of_json[i]);
     return rc;
 }
 
@@ -197,7 +211,8 @@ static const struct cfg_table table = {
 struct ingest {
     const struct ingest_conf *conf;
     struct st_sink *sink;
-    struct hd_json *json; /* NULL: alerts */
+    struct hd_json *json;           /* NULL: alerts */
+    struct hd_signature *signature; /* NULL: none is asked for */
     struct st_limits limits;
     struct tel_series *truncated, *mismatched, *repeats;
 };
@@ -232,6 +247,7 @@ static int open_route(const struct gw_open *o, const struct cfg_route *route, co
     t.keep = c->keep;
     t.migrations = c->json.create ? t.migrations : NULL;
     int rc = c->format == JSON ? hd_json_open(o, route, &c->json, c->head.node, &t, &in->json) : 0;
+    rc = hd_signature_open(o, &c->signature, &in->signature) ? -EINVAL : rc;
     if (rc || !store)
         return -EINVAL;
     if (!(in->sink = st_sink_get(store, &t)))
@@ -304,7 +320,7 @@ static void note(const struct intake *t) {
 }
 
 static __attribute__((noinline)) int read_alerts(struct exchange *ex, const struct ingest *in,
-                                               struct st_rows *rows) {
+                                                 struct st_rows *rows) {
     struct intake t = {.ex = ex, .in = in, .rows = rows, .index = {.tag = B_TAG_REQUESTS}};
     t.reading.max_items = (unsigned)in->conf->max_items;
     t.reading.any_label_name = in->conf->label_names == 1;
@@ -352,17 +368,40 @@ static int refuse(struct exchange *ex, enum st_outcome outcome, const struct st_
     }
 }
 
+static void add_challenge(struct exchange *ex, struct gw_head_hook *self) {
+    (void)self;
+    if (http_fields_set_id(&ex->call.arena, &ex->res.fields, HTTP_FIELD_WWW_AUTHENTICATE,
+                           B_LIT("Signature")) < 0)
+        ex->close = true; /* memory is short; the refusal itself goes out */
+}
+
+/* 0: it is signed, or need not be. Else it has been answered. */
+static int check_signature(struct exchange *ex, const struct ingest *in, struct b_slice body) {
+    const char *why = in->signature ? hd_signature_check(in->signature, ex, body) : NULL;
+    struct gw_head_hook challenge = {.fn = add_challenge, .next = ex->hooks};
+    if (!why)
+        return 0;
+    (void)gw_error(ex, HTTP_E_UNAUTHENTICATED, "%s", why);
+    ex->hooks = &challenge;
+    gw_fail(ex, HTTP_E_UNAUTHENTICATED);
+    ex->hooks = challenge.next;
+    return 1;
+}
+
 static int store(struct exchange *ex, const struct ingest *in, struct st_post *p) {
     struct st_rows *rows = st_post_rows(p);
     int rc = gw_read_whole_body(ex, &rows->body);
     if (rc)
         return rc;
+    if (check_signature(ex, in, b_text_slice(&rows->body)) != 0)
+        return 0;
     struct st_digest digest = st_digest(in->sink, b_text_slice(&rows->body));
     if (st_remembers(in->sink, digest)) {
         tel_add(in->repeats, rt_index(), 1);
         return answer(ex, 0, NULL);
     }
-    rc = in->json ? hd_json_read(ex, in->json, rows, (unsigned)in->conf->max_items) : read_alerts(ex, in, rows);
+    rc = in->json ? hd_json_read(ex, in->json, rows, (unsigned)in->conf->max_items)
+                  : read_alerts(ex, in, rows);
     if (rc)
         return rc;
     ex->phase = "store";

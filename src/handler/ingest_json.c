@@ -32,9 +32,12 @@ struct hd_json {
 static const struct {
     const char *name, *sqlite, *postgres;
     enum st_kind kind;
-} types[] = {{"text", "TEXT", "text", ST_TEXT},          {"json", "TEXT", "jsonb", ST_JSON},
-             {"time", "TEXT", "timestamptz", ST_TIME},   {"integer", "INTEGER", "bigint", ST_INTEGER},
-             {"number", "REAL", "double precision", ST_REAL}, {"boolean", "INTEGER", "boolean", ST_BOOLEAN}};
+} types[] = {{"text", "TEXT", "text", ST_TEXT},
+             {"json", "TEXT", "jsonb", ST_JSON},
+             {"time", "TEXT", "timestamptz", ST_TIME},
+             {"integer", "INTEGER", "bigint", ST_INTEGER},
+             {"number", "REAL", "double precision", ST_REAL},
+             {"boolean", "INTEGER", "boolean", ST_BOOLEAN}};
 enum { TYPES = sizeof types / sizeof *types };
 
 static int find_type(struct b_slice name) {
@@ -58,13 +61,15 @@ static int column_of(const struct st_table *t, struct b_slice name) {
     return -1;
 }
 
-static int no_column(const struct gw_open *o, const struct st_table *t, struct b_slice name, const struct cfg_node *node) {
+static int no_column(const struct gw_open *o, const struct st_table *t, struct b_slice name,
+                     const struct cfg_node *node) {
     struct cfg_nearest nearest;
     cfg_nearest_init(&nearest, name);
     for (unsigned i = 0; i < t->column_count; i++)
         cfg_nearest_offer(&nearest, t->columns[i]);
     if (nearest.best.len)
-        return cfg_error_at(o->errors, node, "\"%.*s\" is none of the columns; is it \"%.*s\"?", B_FMT(name), B_FMT(nearest.best));
+        return cfg_error_at(o->errors, node, "\"%.*s\" is none of the columns; is it \"%.*s\"?", B_FMT(name),
+                            B_FMT(nearest.best));
     return cfg_error_at(o->errors, node, "\"%.*s\" is none of the columns", B_FMT(name));
 }
 
@@ -77,9 +82,11 @@ static int compile_columns(const struct gw_open *o, struct json_compiler *c, con
         const struct cfg_text *type = type_given(conf, child->key);
         int known = type ? find_type(type->text) : conf->create ? 0 : -1;
         if (why)
-            rc = cfg_error_key(o->errors, child, "a column cannot be called \"%.*s\": %s", B_FMT(child->key), why);
+            rc = cfg_error_key(o->errors, child, "a column cannot be called \"%.*s\": %s", B_FMT(child->key),
+                               why);
         if (type && known < 0)
-            rc = cfg_error_at(o->errors, type->node, "a type is one of text, json, time, integer, number, boolean");
+            rc = cfg_error_at(o->errors, type->node,
+                              "a type is one of text, json, time, integer, number, boolean");
         column->template = gw_template(c, o->errors, child);
         column->kind = known < 0 ? ST_NULL : types[known].kind;
         column->container = child->kind != CFG_SCALAR;
@@ -109,7 +116,8 @@ static int find_key(const struct gw_open *o, const struct hd_json_conf *conf, st
 }
 
 /* The SQL by which weir makes the table. */
-static const char *write_table(const struct gw_open *o, const struct hd_json *j, const struct st_table *t, bool postgres) {
+static const char *write_table(const struct gw_open *o, const struct hd_json *j, const struct st_table *t,
+                               bool postgres) {
     struct b_text sql = b_text_heap(B_TAG_CONFIG, SQL_MAX);
     b_text_lit(&sql, "CREATE TABLE \"{table}\" (");
     for (unsigned i = 0; i < t->column_count; i++) {
@@ -129,7 +137,8 @@ static const char *write_table(const struct gw_open *o, const struct hd_json *j,
     return copy;
 }
 
-static int describe(const struct gw_open *o, const struct hd_json_conf *conf, struct hd_json *j, struct st_table *t) {
+static int describe(const struct gw_open *o, const struct hd_json_conf *conf, struct hd_json *j,
+                    struct st_table *t) {
     uint8_t *kinds = b_arena_zalloc(o->arena, t->column_count);
     struct st_migration *m = b_arena_zalloc(o->arena, 2 * sizeof *m);
     bool all = true;
@@ -158,8 +167,8 @@ static void add_received_at(struct hd_json *j, struct b_slice *names, struct st_
     names[t->column_count++] = B_LIT("received_at");
 }
 
-int hd_json_open(const struct gw_open *o, const struct cfg_route *route, const struct hd_json_conf *conf, const struct cfg_node *node,
-                 struct st_table *table, struct hd_json **out) {
+int hd_json_open(const struct gw_open *o, const struct cfg_route *route, const struct hd_json_conf *conf,
+                 const struct cfg_node *node, struct st_table *table, struct hd_json **out) {
     struct json_compiler c = gw_template_compiler(o);
     struct hd_json *j = b_arena_zalloc(o->arena, sizeof *j);
     struct b_slice *names = b_arena_alloc(o->arena, ST_COLUMNS_MAX * sizeof *names);
@@ -229,7 +238,9 @@ static enum json_kind as_text(struct making *m, const struct json_operand *v, st
     case JSON_OPERAND_TEXT:
     case JSON_OPERAND_RAW: *out = v->text; break;
     case JSON_OPERAND_BOOL: *out = v->truth ? B_LIT("true") : B_LIT("false"); break;
-    case JSON_OPERAND_VALUE: *out = kind == JSON_STRING ? json_text(v->at, &m->rows->arena) : json_slice(v->at); break;
+    case JSON_OPERAND_VALUE:
+        *out = kind == JSON_STRING ? json_text(v->at, &m->rows->arena) : json_slice(v->at);
+        break;
     default: *out = (struct b_slice){0};
     }
     *out = keep(m, *out);
@@ -277,14 +288,19 @@ static int convert(struct making *m, unsigned column, const struct json_operand 
     double d;
     enum json_kind kind = as_text(m, v, &s);
     enum st_kind want = m->j->columns[column].kind;
-    bool text = kind == JSON_STRING, number = kind == JSON_NUMBER, truth = kind == JSON_TRUE || kind == JSON_FALSE;
+    bool text = kind == JSON_STRING, number = kind == JSON_NUMBER,
+         truth = kind == JSON_TRUE || kind == JSON_FALSE;
     *out = (struct st_value){0};
     if (kind == JSON_NULL || kind == JSON_MISSING)
         return 0;
     if (!s.ptr)
         return -HTTP_E_OUT_OF_MEMORY;
     if (want == ST_NULL) /* as it is */
-        want = text ? ST_TEXT : truth ? ST_BOOLEAN : !number ? ST_JSON : parse_integer(s, &n) ? ST_INTEGER : ST_REAL;
+        want = text                   ? ST_TEXT
+               : truth                ? ST_BOOLEAN
+               : !number              ? ST_JSON
+               : parse_integer(s, &n) ? ST_INTEGER
+                                      : ST_REAL;
     if (text && memchr(s.ptr, 0, s.len))
         return wrong(m, column, "the text has a NUL character (\\u0000)");
     switch (want) {
@@ -317,7 +333,8 @@ static int convert(struct making *m, unsigned column, const struct json_operand 
 static int make_container(struct making *m, const struct hd_column *column, struct st_value *out) {
     struct b_text text = b_text_heap(B_TAG_REQUESTS, VALUE_MAX);
     int rc = gw_view_write(&m->view, column->template, &text);
-    struct b_slice copy = rc || text.failed ? (struct b_slice){0} : b_arena_copy(&m->rows->arena, b_text_slice(&text));
+    struct b_slice copy =
+        rc || text.failed ? (struct b_slice){0} : b_arena_copy(&m->rows->arena, b_text_slice(&text));
     b_text_free(&text);
     *out = column->kind == ST_TEXT ? st_text(copy) : st_json(copy);
     return rc ? rc : copy.ptr ? 0 : -HTTP_E_OUT_OF_MEMORY;
@@ -326,7 +343,8 @@ static int make_container(struct making *m, const struct hd_column *column, stru
 static int make_value(struct making *m, unsigned i, struct st_value *out) {
     const struct hd_column *column = &m->j->columns[i];
     struct json_operand v;
-    int rc = column->container ? make_container(m, column, out) : gw_view_value(&m->view, column->template, &v);
+    int rc =
+        column->container ? make_container(m, column, out) : gw_view_value(&m->view, column->template, &v);
     if (rc == -HTTP_E_TEMPLATE_FAILED) /* the sender's fault, here */
         return -HTTP_E_BAD_EVENT;
     return rc || column->container ? rc : convert(m, i, &v, out);
@@ -361,14 +379,16 @@ static int make_room(struct making *m, unsigned count, unsigned max) {
         return gw_error(m->ex, HTTP_E_TOO_MANY_EVENTS, "the request has more than %u events", max);
     if (!count)
         return gw_error(m->ex, HTTP_E_BAD_EVENT, "there is no event in it");
-    m->rows->values = b_arena_zalloc(&m->rows->arena, (size_t)count * m->j->table->column_count * sizeof *m->rows->values);
+    m->rows->values =
+        b_arena_zalloc(&m->rows->arena, (size_t)count * m->j->table->column_count * sizeof *m->rows->values);
     return m->rows->values ? 0 : -HTTP_E_OUT_OF_MEMORY;
 }
 
 static int bad_json(struct making *m, const struct json_fault *f) {
     if (m->line)
         return gw_error(m->ex, HTTP_E_BAD_JSON, "%s, in line %u, column %zu", f->why, m->line, f->column);
-    return gw_error(m->ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)", f->why, f->at, f->line, f->column);
+    return gw_error(m->ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)", f->why,
+                    f->at, f->line, f->column);
 }
 
 static int index_text(struct making *m, struct json_index *x, struct b_slice text) {
@@ -390,7 +410,8 @@ static int read_whole(struct making *m, struct json_index *x, unsigned max) {
     if (j->items && !array)
         return gw_error(m->ex, HTTP_E_BAD_EVENT, "what `items` names is no array");
     unsigned count = !array;
-    for (struct json_value v = array ? json_first(all.at) : (struct json_value){0}; v.index && count <= max; v = json_next(v))
+    for (struct json_value v = array ? json_first(all.at) : (struct json_value){0}; v.index && count <= max;
+         v = json_next(v))
         count++;
     rc = make_room(m, count, max);
     if (!array)
@@ -430,11 +451,13 @@ static bool is_lines(const struct exchange *ex) {
     struct b_slice type = f ? http_field_value(f) : (struct b_slice){0};
     type.len = b_slice_find(type, ';');
     type = b_slice_trim(type);
-    return b_slice_ieq(type, B_LIT("application/x-ndjson")) || b_slice_ieq(type, B_LIT("application/jsonl")) ||
-           b_slice_ieq(type, B_LIT("application/ndjson")) || b_slice_ieq(type, B_LIT("application/x-jsonlines"));
+    return b_slice_ieq(type, B_LIT("application/x-ndjson")) ||
+           b_slice_ieq(type, B_LIT("application/jsonl")) || b_slice_ieq(type, B_LIT("application/ndjson")) ||
+           b_slice_ieq(type, B_LIT("application/x-jsonlines"));
 }
 
-__attribute__((noinline)) int hd_json_read(struct exchange *ex, const struct hd_json *j, struct st_rows *rows, unsigned max_items) {
+__attribute__((noinline)) int hd_json_read(struct exchange *ex, const struct hd_json *j, struct st_rows *rows,
+                                           unsigned max_items) {
     struct making m = {.ex = ex, .j = j, .rows = rows, .now = rt_wall_clock() / 1000};
     struct json_index x = {.tag = B_TAG_REQUESTS};
     int rc = gw_view_open(&m.view, ex, j->slots, j->specials);

@@ -63,8 +63,8 @@ struct st_table {
     struct b_slice name; /* an identifier: st_check_name */
     const struct b_slice *columns;
     unsigned column_count;
-    const uint8_t *
-        kinds; /* enum st_kind of each column's values, ST_NULL aside. NULL: they differ from row to row */
+    const uint8_t
+        *kinds; /* enum st_kind of each column's values, ST_NULL aside. NULL: they differ from row to row */
     const unsigned *key; /* columns by which a row is known; none: each row is a new one */
     unsigned key_count;
     /* Of ON CONFLICT (key) DO: `UPDATE SET ... WHERE ...` in the SQL that both homes share; NULL: NOTHING. {table} is the name. */
