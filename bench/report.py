@@ -31,6 +31,9 @@ COLUMNS = {
                       ("p999_us", "p99.9 us", "{:,.0f}"), ("share", "% to it", "{:.2f}")],
     "reloads": [("subject", "what", "{}"), ("asked", "requests", "{:,}"), ("bad_gets", "failed", "{:,}"),
                 ("p50_us", "p50 us", "{:,.0f}"), ("p99_us", "p99 us", "{:,.0f}"), ("reload_ms", "ms a reload", "{:.1f}")],
+    "ingest": [("subject", "what", "{}"), ("rps", "posts/s", "{:,.0f}"), ("p50_us", "p50 us", "{:,.0f}"),
+               ("p95_us", "p95 us", "{:,.0f}"), ("p99_us", "p99 us", "{:,.0f}"), ("cpu_us", "CPU us a post", "{:.1f}"),
+               ("memory_mib", "RSS MiB", "{:.0f}"), ("errors", "errors", "{:,}")],
     "micro": [("name", "what", "{}"), ("value", "value", "{:,.1f}"), ("unit", "unit", "{}")],
 }
 PER_CPU_COLUMN = ("gib_per_cpu_s", "GiB a CPU-second", "{:.2f}")

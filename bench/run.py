@@ -23,6 +23,7 @@ import time
 
 import accounts
 import faults
+import ingest
 import report
 import subjects
 
@@ -82,6 +83,7 @@ SCENARIOS = {
                       "slow_ms": 98, "about": "1,000 requests/s to three endpoints, of which one takes 100 ms and not 2"},
     "reloads": {"kind": "reloads", "path": "/1k", "size": 1024, "connections": 64, "rate": 2000, "connect_rate": 500,
                 "about": "reloads in a row under 2,000 requests/s and 500 new connections/s"},
+    "ingest": {"kind": "ingest", "about": "webhooks of five new alerts each, acknowledged when they are on disk"},
     "micro": {"kind": "micro", "about": "parts of weir alone"},
 }
 
@@ -97,6 +99,7 @@ class Load:
                    "-g", str(scenario.get("stagger_ms", 0))]
         command += ["-l", str(scenario["size"])] if scenario["size"] is not None else []
         command += ["-1"] if scenario.get("close_each") else []
+        command += ["-A", str(scenario["alerts"])] if scenario.get("alerts") else []
         command += ["-P", str(scenario["posts"])] if scenario.get("posts") else []
         command += ["-R", f"{rate:.1f}"] if rate else []
         command += ["-n", str(requests)] if requests else []
@@ -430,7 +433,7 @@ class Bench:
         failing = faults.Faults(self, Load, BUILD)
         if failing.weir:
             makers |= {"flapping": failing.flapping_table, "slow_endpoint": failing.slow_endpoint_table,
-                       "reloads": failing.reloads_table}
+                       "reloads": failing.reloads_table, "ingest": ingest.Ingest(self, Load, BUILD).table}
         names = [name for name in names if SCENARIOS[name]["kind"] in makers]
         for name in names:
             scenario = SCENARIOS[name]

@@ -34,7 +34,7 @@ static const char intro[] =
 
 static const char rules[] =
     "\n- Unknown and duplicate keys are errors, never ignored.\n"
-    "- Durations carry a unit: `250ms`, `30s`, `1m30s` (us, ms, s, m, h). A bare number is an error.\n"
+    "- Durations carry a unit: `250ms`, `30s`, `1m30s` (us, ms, s, m, h, d). A bare number is an error.\n"
     "- Sizes carry a unit: `10MB` is 10,000,000 bytes, `10MiB` is 10,485,760 (B, KB, KiB, MB, MiB, GB, GiB).\n"
     "- Rates are `100/s`, `5000/m` or `7/h`; percentages `20%`.\n"
     "- Booleans are `true` and `false`; `yes`, `no`, `on` and `off` are plain text.\n"

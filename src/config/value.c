@@ -2,15 +2,15 @@
 
 #include "base/number.h"
 
-#define DURATION_MAX (10000 * CFG_H)
+#define DURATION_MAX (100000 * CFG_H)
 
 struct unit {
     const char *name;
     int64_t factor;
 };
 
-static const struct unit duration_units[] = {{"h", CFG_H},   {"m", CFG_M},   {"s", CFG_S},
-                                             {"ms", CFG_MS}, {"us", CFG_US}, {0}};
+static const struct unit duration_units[] = {{"d", 24 * CFG_H}, {"h", CFG_H},   {"m", CFG_M}, {"s", CFG_S},
+                                             {"ms", CFG_MS},    {"us", CFG_US}, {0}};
 /* For writing, the first that divides wins: a number of KB reads better than that of bytes, KiB better than KB. */
 static const struct unit size_units[] = {{"GiB", CFG_GIB}, {"GB", 1000000000},
                                          {"MiB", CFG_MIB}, {"MB", 1000000},
@@ -62,7 +62,7 @@ const char *cfg_parse_int(struct b_slice s, int64_t *out) {
 
 const char *cfg_parse_duration(struct b_slice s, int64_t *ns) {
     static const char reason[] =
-        "give a duration with its unit, such as 30s, 250ms or 1m30s (us, ms, s, m, h)";
+        "give a duration with its unit, such as 30s, 250ms or 1m30s (us, ms, s, m, h, d)";
     int64_t total = 0, before = INT64_MAX;
     if (!s.len)
         return reason;
@@ -79,7 +79,7 @@ const char *cfg_parse_duration(struct b_slice s, int64_t *ns) {
         if (unit->factor >= before)
             return "write each unit once, the largest first, such as 1m30s";
         if (v > DURATION_MAX / unit->factor || (total += v * unit->factor) > DURATION_MAX)
-            return "a duration is at most 10000h";
+            return "a duration is at most 100000h";
         before = unit->factor;
         s = b_slice_from(s, n);
     }
@@ -137,7 +137,7 @@ void cfg_write_duration(struct b_text *t, int64_t ns) {
         b_text_lit(t, "0s");
         return;
     }
-    for (const struct unit *u = duration_units; u->name && ns >= CFG_US; u++) {
+    for (const struct unit *u = duration_units + 1 /* in hours */; u->name && ns >= CFG_US; u++) {
         if (ns >= u->factor) {
             cfg_write_int(t, ns / u->factor);
             b_text_cstr(t, u->name);

@@ -26,7 +26,7 @@ struct cfg_rate {
 const char *cfg_parse_bool(struct b_slice s, bool *out);
 /* Decimal with an optional minus; no plus, no leading zeros, no underscore. */
 const char *cfg_parse_int(struct b_slice s, int64_t *out);
-/* `250ms`, `1m30s`: one or more of number and unit (us ms s m h), each unit at most once, largest first; up to 10,000
+/* `250ms`, `1m30s`: one or more of number and unit (us ms s m h d), each unit at most once, largest first; up to 100,000
  * hours, in nanoseconds. Without unit: refused, `0` too. */
 const char *cfg_parse_duration(struct b_slice s, int64_t *ns);
 /* `10MB` (10^6), `10MiB` (2^20); B, KB, KiB, MB, MiB, GB, GiB. In bytes. Without unit: refused. */

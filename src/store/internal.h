@@ -60,7 +60,7 @@ struct st_sink {
     void *prepared;
     rt_time prune_at, retry_at;
     struct st_series {
-        struct tel_series *rows, *batch_rows, *commit, *duplicates, *rejected, *failed;
+        struct tel_series *rows, *batch_rows, *commit, *duplicates, *rejected, *failed, *timeouts;
     } series;
 };
 
@@ -74,6 +74,8 @@ struct st_home {
     void (*wake)(struct st_store *s);
     /* Once it has ended: frees what it had. Does not wait for long. */
     void (*stop)(struct st_store *s);
+    /* How many it has to the database. With the lock. */
+    unsigned (*connections)(const struct st_store *s);
     int (*migrate)(struct st_store *s, bool apply, struct b_text *out, char *why);
 };
 extern const struct st_home st_sqlite, st_postgres;

@@ -46,9 +46,29 @@ static struct tel_family up = {.name = "weir_store_up",
                                .type = TEL_GAUGE,
                                .labels = {"store", "kind"}};
 
+static struct tel_family connection_count = {.name = "db_client_connection_count",
+                                             .help = "Connections to a database.",
+                                             .type = TEL_GAUGE,
+                                             .labels = {"store"}};
+static struct tel_family connection_max = {.name = "db_client_connection_max",
+                                           .help = "Connections to a database that there may be.",
+                                           .type = TEL_GAUGE,
+                                           .labels = {"store"}};
+static struct tel_family pending = {
+    .name = "db_client_connection_pending_requests",
+    .help = "Posts that wait for a connection to a database, or for what it does.",
+    .type = TEL_GAUGE,
+    .labels = {"store"}};
+static struct tel_family timeouts = {
+    .name = "db_client_connection_timeouts_total",
+    .help = "Posts whose deadline passed while they waited for a connection to a database.",
+    .type = TEL_COUNTER,
+    .labels = {"store"}};
+
 void st_sink_series(struct st_sink *sink) {
     const struct b_slice labels[] = {b_slice_cstr(sink->store->name), sink->table.name};
-    sink->series = (struct st_series){.rows = tel_series_get(&rows, labels),
+    sink->series = (struct st_series){.timeouts = tel_series_get(&timeouts, labels),
+                                      .rows = tel_series_get(&rows, labels),
                                       .batch_rows = tel_series_get(&batch_rows, labels),
                                       .commit = tel_series_get(&commit, labels),
                                       .duplicates = tel_series_get(&duplicates, labels),
@@ -78,6 +98,24 @@ static void each_store(struct st_registry *r, struct tel_samples *out,
 static void write_up(struct tel_samples *out, struct st_store *s) {
     const struct b_slice labels[] = {b_slice_cstr(s->name), b_slice_cstr(s->home->name)};
     tel_sample(out, labels, s->condition == ST_UP);
+}
+
+static void write_connections(struct tel_samples *out, struct st_store *s) {
+    const struct b_slice label = b_slice_cstr(s->name);
+    tel_sample(out, &label, s->home->connections(s));
+}
+
+static void write_connections_max(struct tel_samples *out, struct st_store *s) {
+    const struct b_slice label = b_slice_cstr(s->name);
+    tel_sample(out, &label, s->home == &st_sqlite ? 1 : (double)s->pool.max_open);
+}
+
+static void write_pending(struct tel_samples *out, struct st_store *s) {
+    const struct b_slice label = b_slice_cstr(s->name);
+    double waiting = 0;
+    B_LIST_EACH(n, &s->sinks)
+        waiting += B_CONTAINER(n, struct st_sink, link)->waiting;
+    tel_sample(out, &label, waiting);
 }
 
 static void each_sink(struct tel_samples *out, struct st_store *s, double (*of)(const struct st_sink *)) {
@@ -119,15 +157,35 @@ static void collect_age(struct tel_samples *out, void *r) {
     each_store(r, out, write_age);
 }
 
+static void collect_connections(struct tel_samples *out, void *r) {
+    each_store(r, out, write_connections);
+}
+
+static void collect_connections_max(struct tel_samples *out, void *r) {
+    each_store(r, out, write_connections_max);
+}
+
+static void collect_pending(struct tel_samples *out, void *r) {
+    each_store(r, out, write_pending);
+}
+
+static const struct {
+    struct tel_family *family;
+    tel_collect_fn *fn;
+} collectors[] = {{&up, collect_up},
+                  {&depth, collect_depth},
+                  {&age, collect_age},
+                  {&connection_count, collect_connections},
+                  {&connection_max, collect_connections_max},
+                  {&pending, collect_pending}};
+
 /* Without them the page lacks their lines: nothing else depends on it. */
 void st_metrics_open(struct st_registry *r) {
-    (void)!tel_collector(&up, collect_up, r);
-    (void)!tel_collector(&depth, collect_depth, r);
-    (void)!tel_collector(&age, collect_age, r);
+    for (size_t i = 0; i < sizeof collectors / sizeof *collectors; i++)
+        (void)!tel_collector(collectors[i].family, collectors[i].fn, r);
 }
 
 void st_metrics_close(struct st_registry *r) {
-    tel_collector_remove(&up, collect_up, r);
-    tel_collector_remove(&depth, collect_depth, r);
-    tel_collector_remove(&age, collect_age, r);
+    for (size_t i = 0; i < sizeof collectors / sizeof *collectors; i++)
+        tel_collector_remove(collectors[i].family, collectors[i].fn, r);
 }

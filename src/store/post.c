@@ -88,6 +88,7 @@ static enum st_outcome give_up(struct st_sink *sink, struct st_post *p) {
         sink->waiting--;
     }
     pthread_mutex_unlock(&sink->store->lock);
+    tel_add(sink->series.timeouts, rt_index(), 1);
     if (!queued)
         return ST_IN_DOUBT;
     st_post_put(p); /* the queue's */

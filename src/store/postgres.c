@@ -338,6 +338,11 @@ static void stop(struct st_store *s) {
     b_free(s->state);
 }
 
+static unsigned connections(const struct st_store *s) {
+    const struct pg_store *p = s->state;
+    return p ? p->connected : 0;
+}
+
 static int migrate(struct st_store *s, bool apply, struct b_text *out, char *why) {
     struct pg_conn *c = b_zalloc(B_TAG_STORE, sizeof *c);
     rt_time deadline = rt_after(rt_now(), BATCH_TIME);
@@ -355,5 +360,9 @@ static int migrate(struct st_store *s, bool apply, struct b_text *out, char *why
     return rc;
 }
 
-const struct st_home st_postgres = {
-    .name = "postgres", .start = start, .wake = wake, .stop = stop, .migrate = migrate};
+const struct st_home st_postgres = {.name = "postgres",
+                                    .start = start,
+                                    .wake = wake,
+                                    .stop = stop,
+                                    .connections = connections,
+                                    .migrate = migrate};

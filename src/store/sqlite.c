@@ -333,6 +333,10 @@ static void stop(struct st_store *s) {
     b_free(q);
 }
 
+static unsigned connections(const struct st_store *s) {
+    return s->condition == ST_UP;
+}
+
 /* Only a look makes no file. */
 static int migrate(struct st_store *s, bool apply, struct b_text *out, char *why) {
     sqlite3 *db = apply ? st_sqlite_open(s->target, why) : st_sqlite_look(s->target, why);
@@ -344,5 +348,9 @@ static int migrate(struct st_store *s, bool apply, struct b_text *out, char *why
     return rc ? -EIO : 0;
 }
 
-const struct st_home st_sqlite = {
-    .name = "sqlite", .start = start, .wake = wake, .stop = stop, .migrate = migrate};
+const struct st_home st_sqlite = {.name = "sqlite",
+                                  .start = start,
+                                  .wake = wake,
+                                  .stop = stop,
+                                  .connections = connections,
+                                  .migrate = migrate};

@@ -161,7 +161,7 @@ TEST(units_and_ranges) {
          "w:3:51: \"timeout\" cannot be \"0\": a duration needs its unit, such as 0s or 0ms\n"},
         {UPSTREAM("timeout: 3 s"),
          "w:3:51: \"timeout\" cannot be \"3 s\": give a duration with its unit, such as 30s, 250ms "
-         "or 1m30s (us, ms, s, m, h)\n"},
+         "or 1m30s (us, ms, s, m, h, d)\n"},
         {UPSTREAM("timeout: 0s"), "w:3:51: \"timeout\" cannot be \"0s\": it lies between 1ms and 24h\n"},
         {UPSTREAM("timeout: 25h"), "w:3:51: \"timeout\" cannot be \"25h\": it lies between 1ms and 24h\n"},
         {UPSTREAM("retry: {attempts: 0}"),
