@@ -23,8 +23,10 @@ bool b_text_reserve_slow(struct b_text *t, size_t n) {
     if (cap > t->max)
         cap = t->max;
     char *p = b_realloc(t->tag, t->ptr, cap);
-    if (!p)
-        return !(t->failed = true);
+    if (!p) {
+        t->no_memory = t->failed = true;
+        return false;
+    }
     t->ptr = p;
     t->cap = cap;
     return true;

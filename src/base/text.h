@@ -10,8 +10,9 @@
 struct b_text {
     char *ptr;
     size_t len, cap; /* bytes written, room */
-    bool failed;     /* something did not fit, or memory was short */
-    bool grows;      /* ptr is on the heap, owned, and grows up to `max` */
+    bool failed;     /* something did not fit, or memory was short: */
+    bool no_memory;
+    bool grows; /* ptr is on the heap, owned, and grows up to `max` */
     enum b_tag tag;
     size_t max;
 };

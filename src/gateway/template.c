@@ -249,7 +249,7 @@ static struct b_slice unescaped(struct b_arena *arena, struct b_slice s, bool qu
 static struct json_operand made(struct gw_view *v, struct b_slice s, bool raw) {
     if (s.ptr)
         return raw ? json_operand_raw(s) : json_operand_text(s);
-    v->env.why = v->env.why ? v->env.why : "memory is short";
+    v->env.why = v->env.why ? v->env.why : json_memory_is_short;
     return (struct json_operand){0};
 }
 
@@ -391,6 +391,8 @@ static int run(struct evaluation *e) {
     struct gw_view *v = e->view;
     v->env.why = NULL;
     rt_on_big_stack(evaluate, e);
+    if (v->env.why == json_memory_is_short)
+        return -HTTP_E_OUT_OF_MEMORY;
     if (v->env.why)
         return gw_error(v->ex, HTTP_E_TEMPLATE_FAILED, "template at line %u: %s", v->env.line, v->env.why);
     return e->out && e->out->failed ? -HTTP_E_OUT_OF_MEMORY : 0;

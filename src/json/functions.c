@@ -19,7 +19,7 @@ static struct json_operand made(struct json_env *env, const struct json_node *n,
                                 bool number) {
     text = b_arena_copy(env->arena, text);
     if (!text.ptr)
-        return json_wrong_use(env, n, "memory is short");
+        return json_wrong_use(env, n, json_memory_is_short);
     return number ? json_operand_raw(text) : json_operand_text(text);
 }
 
@@ -133,8 +133,10 @@ static struct json_operand run_join(struct json_env *env, const struct json_node
             b_text_slice_add(&out, between);
         b_text_slice_add(&out, json_text_of(env, n, &o));
     }
-    struct json_operand joined = out.failed ? json_wrong_use(env, n, "the joined text is too long")
-                                            : made(env, n, b_text_slice(&out), false);
+    struct json_operand joined =
+        out.failed
+            ? json_wrong_use(env, n, out.no_memory ? json_memory_is_short : "the joined text is too long")
+            : made(env, n, b_text_slice(&out), false);
     b_text_free(&out);
     return joined;
 }
@@ -201,7 +203,8 @@ static struct json_operand run_urlescape(struct json_env *env, const struct json
     struct b_text out = b_text_heap(B_TAG_REQUESTS, 1 << 20);
     b_text_query(&out, json_text_of(env, n, a));
     struct json_operand o =
-        out.failed ? json_wrong_use(env, n, "the text is too long") : made(env, n, b_text_slice(&out), false);
+        out.failed ? json_wrong_use(env, n, out.no_memory ? json_memory_is_short : "the text is too long")
+                   : made(env, n, b_text_slice(&out), false);
     b_text_free(&out);
     return o;
 }

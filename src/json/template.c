@@ -8,6 +8,8 @@
 
 static const struct json_operand null_operand = {.kind = JSON_OPERAND_NULL};
 
+const char json_memory_is_short[] = "memory is short";
+
 struct json_operand json_wrong_use(struct json_env *env, const struct json_node *n, const char *why) {
     if (!env->why) {
         env->why = why;
@@ -62,7 +64,7 @@ double json_double_of(struct b_slice number) {
 static struct b_slice decoded(struct json_env *env, struct json_value v) {
     struct b_slice text = json_text(v, env->arena);
     if (!text.ptr && !env->why)
-        env->why = "memory is short";
+        env->why = json_memory_is_short;
     return text;
 }
 
@@ -236,7 +238,7 @@ static struct json_operand interpolated(struct json_env *env, const struct json_
     json_evaluate_text(env, n, JSON_IN_TEXT, &text);
     struct b_slice copy = b_arena_copy(env->arena, b_text_slice(&text));
     if (text.failed || !copy.ptr)
-        json_wrong_use(env, n, "the text is too long");
+        json_wrong_use(env, n, text.no_memory || !copy.ptr ? json_memory_is_short : "the text is too long");
     b_text_free(&text);
     return env->why ? null_operand : json_operand_text(copy);
 }

@@ -124,10 +124,12 @@ struct json_env {
     struct json_value (*row)(void *arg, unsigned table, struct b_slice key);
     void *arg;
     struct b_arena *arena; /* for texts that had to be made */
-    /* of the first fault; why NULL: none */
+    /* of the first fault; why NULL: none; json_memory_is_short: that */
     const char *why;
     uint32_t line;
 };
+
+extern const char json_memory_is_short[];
 
 /* Append the JSON of a template. Errors: out->failed (no room), env->why (a wrong use); then what was appended is of no use.
  * Never waits; takes stack by the depth of the template. */

@@ -18,6 +18,10 @@ static Oid of_kind(uint8_t kind) {
     }
 }
 
+static Oid element_of(const struct st_table *t, unsigned column) {
+    return t->kinds ? of_kind(t->kinds[column]) : OID_TEXT;
+}
+
 static const char *name_of(Oid element) {
     switch (element) {
     case OID_JSONB: return "jsonb";
@@ -53,7 +57,7 @@ static void write_columns(struct b_text *sql, const struct st_table *t) {
 }
 
 static void write_insert(struct b_text *sql, struct pg_conn *c, const struct st_table *t,
-                         const struct pg_table *pt, const PGresult *types) {
+                         const PGresult *types) {
     b_text_printf(sql, "INSERT INTO \"%.*s\" (", B_FMT(t->name));
     write_columns(sql, t);
     b_text_lit(sql, ") SELECT ");
@@ -63,57 +67,65 @@ static void write_insert(struct b_text *sql, struct pg_conn *c, const struct st_
     }
     b_text_lit(sql, " FROM unnest(");
     for (unsigned i = 0; i < t->column_count; i++)
-        b_text_printf(sql, "%s$%u::%s[]", i ? ", " : "", i + 1, name_of(pt->elements[i]));
+        b_text_printf(sql, "%s$%u::%s[]", i ? ", " : "", i + 1, name_of(element_of(t, i)));
     b_text_lit(sql, ") AS u(");
     for (unsigned i = 0; i < t->column_count; i++)
         b_text_printf(sql, "%sc%u", i ? ", " : "", i);
     b_text_lit(sql, ")");
 }
 
-static void write_returning(struct b_text *sql, const struct st_table *t, const struct pg_table *pt) {
+static void write_returning(struct b_text *sql, const struct st_table *t) {
     for (unsigned i = 0; i < t->key_count; i++)
         b_text_printf(sql, "%s\"%.*s\"%s", i ? ", " : " RETURNING ", B_FMT(t->columns[t->key[i]]),
-                      pt->as_text[t->key[i]] ? "::text" : "");
+                      t->kinds ? "" : "::text");
 }
 
-int st_pg_prepare_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
-    struct st_table *t = &sink->table;
+static bool fill(struct pg_table *pt, struct st_sink *sink, struct b_slice sql) {
+    const struct st_table *t = &sink->table;
     struct b_arena *a = &sink->arena;
-    struct pg_table *pt = b_arena_zalloc(a, sizeof *pt);
+    pt->elements = b_arena_alloc(a, t->column_count * sizeof *pt->elements);
+    pt->as_text = b_arena_alloc(a, t->column_count * sizeof *pt->as_text);
+    if (!pt->elements || !pt->as_text)
+        return false;
+    for (unsigned i = 0; i < t->column_count; i++) {
+        pt->elements[i] = element_of(t, i);
+        pt->as_text[i] = !t->kinds;
+    }
+    pt->insert = b_arena_copy(a, sql).ptr;
+    pt->reject = st_sql_expand("INSERT INTO \"{table}_rejected\" (received_at, reason, item) "
+                               "SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[])",
+                               t->name, a);
+    pt->prune = st_sql_expand(
+        "DELETE FROM \"{table}\" WHERE ctid IN (SELECT ctid FROM \"{table}\" WHERE received_at < "
+        "now() - interval '%lld seconds' LIMIT %d FOR UPDATE SKIP LOCKED)",
+        t->name, a);
+    return pt->insert && pt->reject && pt->prune;
+}
+
+/* Made once, and again only when the table has got other types: batches that are under way use what was there. */
+int st_pg_prepare_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
+    const struct st_table *t = &sink->table;
+    const struct pg_table *old = sink->prepared;
     struct b_text sql = b_text_heap(B_TAG_STORE, 65536);
     PGresult *types = NULL;
     int rc = t->kinds ? 0 : ask_types(c, t, deadline, &types);
     if (rc)
         return rc;
-    if (pt) {
-        pt->elements = b_arena_alloc(a, t->column_count * sizeof *pt->elements);
-        pt->as_text = b_arena_alloc(a, t->column_count * sizeof *pt->as_text);
-    }
-    if (pt && pt->elements && pt->as_text) {
-        for (unsigned i = 0; i < t->column_count; i++) {
-            pt->elements[i] = t->kinds ? of_kind(t->kinds[i]) : OID_TEXT;
-            pt->as_text[i] = !t->kinds;
-        }
-        write_insert(&sql, c, t, pt, types);
-        st_sql_conflict(&sql, t);
-        write_returning(&sql, t, pt);
-        pt->insert = sql.failed ? NULL : b_arena_copy(a, b_text_slice(&sql)).ptr;
-        pt->reject = st_sql_expand("INSERT INTO \"{table}_rejected\" (received_at, reason, item) "
-                                   "SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[])",
-                                   t->name, a);
-        pt->prune = st_sql_expand(
-            "DELETE FROM \"{table}\" WHERE ctid IN (SELECT ctid FROM \"{table}\" WHERE received_at < "
-            "now() - interval '%lld seconds' LIMIT %d FOR UPDATE SKIP LOCKED)",
-            t->name, a);
-    }
+    write_insert(&sql, c, t, types);
+    st_sql_conflict(&sql, t);
+    write_returning(&sql, t);
     if (types)
         c->pq->clear(types);
+    bool same = old && !sql.failed && b_slice_eq(b_slice_cstr(old->insert), b_text_slice(&sql));
+    struct pg_table *pt = same || sql.failed ? NULL : b_arena_zalloc(&sink->arena, sizeof *pt);
+    bool good = same || (pt && fill(pt, sink, b_text_slice(&sql)));
     b_text_free(&sql);
-    if (!pt || !pt->insert || !pt->reject || !pt->prune) {
+    if (!good) {
         snprintf(c->why, sizeof c->why, "out of memory");
         return -ENOMEM;
     }
-    sink->prepared = pt;
+    if (!same)
+        sink->prepared = pt;
     return 0;
 }
 

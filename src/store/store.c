@@ -96,7 +96,7 @@ bool st_registry_ready(struct st_registry *r) {
     B_LIST_EACH(n, &r->stores) {
         struct st_store *s = B_CONTAINER(n, struct st_store, link);
         pthread_mutex_lock(&s->lock);
-        if (s->started && !s->closing && s->condition != ST_UP)
+        if (s->refs && !s->closing && s->condition != ST_UP)
             ready &= rt_clock() - s->since < atomic_load(&s->unready_after);
         B_LIST_EACH(at, &s->sinks) {
             const struct st_sink *sink = B_CONTAINER(at, struct st_sink, link);
@@ -242,8 +242,12 @@ int st_start(struct st_store *s, rt_time deadline, char *why) {
     s->started |= fresh;
     pthread_mutex_unlock(&s->lock);
     if (fresh && (rc = s->home->start(s)) != 0) {
-        snprintf(why, ST_WHY_MAX, "it cannot be started: %s", strerror(-rc));
+        snprintf(why, ST_WHY_MAX, "it cannot be started: %s; a reload tries again", strerror(-rc));
+        pthread_mutex_lock(&s->lock);
         s->started = false;
+        s->condition = ST_BROKEN; /* what comes is refused */
+        snprintf(s->why, sizeof s->why, "%s", why);
+        pthread_mutex_unlock(&s->lock);
         return rc;
     }
     s->home->wake(s); /* for new sinks */

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -446,6 +447,98 @@ def test_U12_what_was_acknowledged_survives_kill_9(lab, database):
     weir.exit_expected = 0
     assert set(acknowledged) <= set(stored(database))
     assert send(weir, webhook(alert(n="after")))["stored"] == 1
+
+
+# ---- the disk ----
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 4 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)], capture_output=True)
+    if done.returncode:
+        pytest.skip("needs the right to mount")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_U13_a_full_disk(lab, small_disk):
+    database = Sqlite(small_disk)
+    weir = lab.weir(config(database, more={"workers": 1}))
+    n = 0
+    while True:
+        response = weir.post(HOOK, json.dumps(webhook(alert(n=str(n), annotations={"summary": "x" * 100000}))).encode())
+        if response.status != 200:
+            break
+        n += 1
+    assert response.status == 503 and "full" in response.json()["detail"], response
+    assert n > 5
+    assert weir.metric("weir_store_up", store="main") == 0
+    assert len(stored(database)) == n  # it can be read
+    (small_disk / "weir.db-wal").stat()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    weir.wait_metric(1, "weir_store_up", store="main")
+    send(weir, webhook(alert(n="after")))
+    assert len(stored(database)) == n + 1
+
+
+class Injected:
+    """strace makes system calls of a running weir fail until the end of the block."""
+
+    def __init__(self, weir, *expressions):
+        self.command = ["strace", "-f", "-p", str(weir.pid), "-o", "/dev/null"] + [w for e in expressions for w in ("-e", e)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        if "attached" not in line:
+            pytest.skip(f"strace cannot attach: {line}")
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+
+
+def test_U13_a_failed_fsync_is_never_tried_again_on_its_handle(lab, sqlite, tool):
+    tool("strace")
+    weir = lab.weir(config(sqlite, more={"workers": 1}))
+    send(weir, webhook(alert("Before")))
+    with Injected(weir, "trace=fdatasync", "inject=fdatasync:error=EIO"):
+        problem = send(weir, webhook(alert("Doubtful")), 503)
+        assert "may or may not" in problem["detail"] and "I/O error" in problem["detail"], problem
+        weir.wait_log("store main is down: ")
+        assert "nothing was stored" in send(weir, webhook(alert("Meanwhile")), 503)["detail"]
+    weir.wait_metric(1, "weir_store_up", store="main")
+    assert send(weir, webhook(alert("Doubtful")))["stored"] + send(weir, webhook(alert("Before")))["duplicates"] >= 1
+    assert {"Before", "Doubtful"} == set(stored(sqlite))
+    assert sqlite.value("PRAGMA integrity_check") == "ok"
+
+
+def test_U14_a_slow_disk_makes_larger_batches(lab, sqlite, tool):
+    tool("strace")
+    weir = lab.weir(config(sqlite))
+    with Injected(weir, "trace=fdatasync", "inject=fdatasync:delay_enter=300000"):
+        answers = []
+        threads = [threading.Thread(target=lambda i=i: answers.append(send(weir, webhook(alert(n=str(i)))))) for i in range(40)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+    assert [a["stored"] for a in answers] == [1] * 40
+    assert weir.metric("weir_ingest_batch_rows_count") <= 10
+
+
+def test_a_read_only_file(lab, sqlite, small_disk):
+    database = Sqlite(small_disk)
+    weir = lab.weir(config(database))
+    send(weir, webhook(alert("A")))
+    weir.term()
+    weir.wait()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    weir.start(ready=False)
+    assert "nothing was stored" in send_when_listening(weir)["detail"]
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    weir.wait_metric(1, "weir_store_up", store="main")
+    assert send(weir, webhook(alert("B")))["stored"] == 1
 
 
 # ---- reloads, schema, pruning ----

@@ -5,6 +5,7 @@ fault may hit anything. What must never come is an answer that says it is good a
 import hashlib
 import json
 import socket
+import sqlite3
 import threading
 import time
 
@@ -290,6 +291,33 @@ def transform(stage):
     made, _ = made_of(stage, "POST", "/transform/x", b'{"a": [1]}')
     if made not in (None, {"out": "x", "status": 200}):
         raise Wrong(f"a transformed answer has other values: {made}")
+
+
+def alerts_of(name):
+    return json.dumps({"version": "4", "alerts": [{"status": "firing", "labels": {"alertname": name, "n": str(n)}, "annotations": {"a\u00e9": "b\n"},
+                                                   "startsAt": "2026-11-27T06:00:00Z"} for n in range(3)]}).encode()
+
+
+@scene
+def ingest(stage):
+    """What is acknowledged is in the file, whole; what is not may be."""
+    acknowledged = []
+    for n in range(4):
+        made, _ = made_of(stage, "POST", "/alerts", alerts_of(f"a{n % 3}"))
+        if made is not None:
+            acknowledged.append(f"a{n % 3}")
+        made, _ = made_of(stage, "POST", "/events?q=x", json.dumps([{"id": f"e{n}"}, {"id": "all"}]).encode())
+        if made is not None:
+            acknowledged.append(f"e{n}")
+    if not acknowledged:
+        return
+    file = sqlite3.connect(stage.weir.given["stores"]["main"]["sqlite"], timeout=60)
+    there = {name: n for name, n in file.execute("SELECT labels ->> 'alertname', count(*) FROM alerts GROUP BY 1")}
+    there |= {name: n for name, n in file.execute("SELECT id, 3 FROM events WHERE of ->> '$.all.id' = id AND q = 'x'")}
+    file.close()
+    lost = [name for name in acknowledged if there.get(name) != 3]
+    if lost:
+        raise Wrong(f"acknowledged, and not there: {lost}; there is {there}")
 
 
 @scene

@@ -91,6 +91,7 @@ def config(origins, nobody, io):
             "nobody": {"endpoints": [f"http://127.0.0.1:{nobody}"], **up},
             "named": {"endpoints": [f"http://localhost:{nobody}"], **up},
         },
+        "stores": {"main": {"sqlite": "STORE"}},
         "tables": {"rows": {"from": {"upstream": "origin", "path": "/json/rows"}, "rows": "$.rows", "key": "id", "refresh": "100ms"}},
         "routes": [
             {"match": {"path": "/*", "methods": ["GET", "HEAD", "POST"]}, "proxy": {"upstream": "origin"}},
@@ -112,6 +113,9 @@ def config(origins, nobody, io):
             {"match": {"path": "/transform/{id}", "methods": ["POST"]}, "proxy": {
                 "upstream": "origin", "strip_prefix": "/transform", "add_prefix": "/json",
                 "transform": {"request": {"in": "$request.body.a"}, "response": {"out": "$response.id", "status": "$status"}}}},
+            {"match": {"path": "/alerts"}, "ingest": {"format": "alertmanager"}},
+            {"match": {"path": "/events"}, "ingest": {"format": "json", "table": "events", "key": ["id"], "types": {"of": "json"},
+                                                      "columns": {"id": "$item.id", "of": {"all": "$item"}, "q": "{request.query.q}"}}},
             {"match": {"path": "/own/json"}, "respond": {"status": 201, "json": {"hello": "world"}}},
             {"match": {"path": "/own/hello", "methods": ["GET"]}, "respond": {"body": "hello"}},
         ],
@@ -154,6 +158,7 @@ class Case:
         with tempfile.TemporaryDirectory(prefix="weir-torture-") as directory:
             weir = Weir(directory, "weir", {})
             given = config(origins, free_port(), self.io)
+            given["stores"]["main"]["sqlite"] = os.path.join(directory, "store.db")
             given["middleware"]["access_log"]["access_log"]["path"] = os.path.join(directory, "access.log")
             weir.given = given
             weir.write(given)
