@@ -32,6 +32,15 @@ bool b_text_reserve_slow(struct b_text *t, size_t n) {
     return true;
 }
 
+bool b_text_reserve_exactly(struct b_text *t, size_t n) {
+    if (t->failed || t->cap || !t->grows || n > t->max)
+        return b_text_reserve(t, n);
+    t->ptr = b_realloc(t->tag, NULL, n ? n : 1);
+    t->no_memory = t->failed = !t->ptr;
+    t->cap = t->ptr ? n : 0;
+    return !t->failed;
+}
+
 void b_text_cstr(struct b_text *t, const char *s) {
     b_text_add(t, s, strlen(s));
 }

@@ -200,7 +200,7 @@ int gw_read_whole_body(struct exchange *ex, struct b_text *out) {
     struct b_slice piece;
     int rc;
     if (ex->req.body == HTTP_BODY_LENGTH && ex->req.content_length <= ex->route->max_body)
-        b_text_reserve(out, (size_t)ex->req.content_length);
+        b_text_reserve_exactly(out, (size_t)ex->req.content_length);
     while ((rc = gw_read_body(ex, &piece)) > 0)
         b_text_slice_add(out, piece);
     return rc < 0 ? rc : out->failed ? -HTTP_E_OUT_OF_MEMORY : 0;

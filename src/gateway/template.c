@@ -327,7 +327,7 @@ int gw_index_json(struct json_index *x, struct b_slice text, bool unique, struct
     struct indexing i = {.x = x, .text = text, .fault = fault, .unique = unique};
     i.key = (struct b_hash_key){b_rng_next(&rt_self()->rng), b_rng_next(&rt_self()->rng)};
     if (text.len <= INDEX_HERE_MAX || rt_offload(index_text, &i) != 0)
-        index_text(&i);
+        rt_on_big_stack(index_text, &i);
     rt_charge((int64_t)text.len * 2); /* about what copying that much costs */
     return i.rc;
 }

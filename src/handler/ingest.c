@@ -285,7 +285,7 @@ struct intake {
     int rc;
 };
 
-/* On the big stack: it formats. */
+/* On the big stack: the request's own stays one page, as thousands may wait for the disk. */
 static void read_events(void *arg) {
     struct intake *t = arg;
     t->rc = hd_alerts_read(json_root(&t->index), t->rows, &t->reading);

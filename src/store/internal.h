@@ -31,6 +31,8 @@ struct st_post {
     struct st_limits limits;
     enum st_outcome outcome;
     uint64_t epoch; /* of the connection that stored it */
+    /* what the arena begins with: enough for a webhook of some alerts, since thousands may wait */
+    _Alignas(8) char first[1400];
 };
 
 struct st_repeat {

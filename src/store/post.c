@@ -10,12 +10,13 @@
 #define REMEMBERED (60 * RT_S)
 
 struct st_post *st_post_new(void) {
-    struct st_post *p = b_zalloc(B_TAG_REQUESTS, sizeof *p);
+    struct st_post *p = b_alloc(B_TAG_STORE, sizeof *p);
     if (!p)
         return NULL;
+    memset(p, 0, offsetof(struct st_post, first));
     p->refs = 1;
-    p->rows.body = b_text_heap(B_TAG_REQUESTS, BODY_MAX);
-    b_arena_init(&p->rows.arena, B_TAG_REQUESTS, rt_chunks(), NULL, 0, ARENA_MAX);
+    p->rows.body = b_text_heap(B_TAG_STORE, BODY_MAX);
+    b_arena_init(&p->rows.arena, B_TAG_STORE, rt_chunks(), p->first, sizeof p->first, ARENA_MAX);
     b_list_init(&p->link);
     return p;
 }
