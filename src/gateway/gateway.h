@@ -8,6 +8,7 @@
 struct cfg_files;
 struct gw_router;
 struct up_registry;
+struct gw_jq;
 struct st_registry;
 struct st_store;
 
@@ -50,6 +51,7 @@ struct gw_snapshot {
     struct gw_snapshot *older;
     struct gw_reference *references; /* reference.h */
     unsigned reference_count;
+    struct gw_jq *programs;   /* jq.h */
     struct st_store **stores; /* in the order of root->stores */
     unsigned store_count;
     const struct cfg_middleware **middleware_instances; /* those in use, and their states */

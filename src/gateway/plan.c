@@ -4,6 +4,7 @@
 
 #include "config/files.h"
 #include "gateway/gateway.h"
+#include "gateway/jq.h"
 #include "gateway/reference.h"
 #include "gateway/router.h"
 #include "gateway/stores.h"
@@ -242,6 +243,7 @@ void gw_snapshot_free(struct gw_snapshot *s) {
     }
     gw_references_close(s);
     gw_stores_close(s);
+    gw_jq_close(s);
     b_arena_release(&s->arena);
     if (s->files)
         cfg_files_free(s->files);

@@ -5,10 +5,13 @@
 #include "base/number.h"
 #include "config/nearest.h"
 #include "gateway/gateway.h"
+#include "gateway/jq.h"
 #include "gateway/reference.h"
 #include "runtime/offload.h"
 #include "runtime/worker.h"
 #include "json/unique.h"
+
+#define JQ_INPUT_MAX ((size_t)64 << 20)
 
 struct json_compiler gw_template_compiler(const struct gw_open *o) {
     return (struct json_compiler){.arena = o->arena, .find_table = gw_reference_find, .arg = o->snapshot};
@@ -216,13 +219,13 @@ static struct json_node *template_at(struct json_compiler *c, struct cfg_errors 
 
 struct json_node *gw_template(struct json_compiler *c, struct cfg_errors *errors,
                               const struct cfg_node *node) {
-    return template_at(c, errors, node, 0);
+    return gw_jq_is(node) ? gw_jq_compile(c, errors, node) : template_at(c, errors, node, 0);
 }
 
 bool gw_template_fixed(const struct json_compiler *c, const struct json_node *n, struct b_text *out) {
     struct json_env env = {.slots = b_arena_zalloc(c->arena, JSON_SLOTS_MAX * sizeof *env.slots),
                            .arena = c->arena};
-    if (c->uses || c->specials || c->uses_tables || !env.slots)
+    if (c->uses || c->specials || c->uses_tables || json_foreign_of(n) || !env.slots)
         return false;
     json_evaluate(&env, n, out);
     return !env.why && !out->failed;
@@ -398,7 +401,18 @@ static int run(struct evaluation *e) {
     return e->out && e->out->failed ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 
+static int write_by_jq(struct gw_view *v, const struct json_node *n, struct b_text *out) {
+    struct b_text input = b_text_heap(B_TAG_REQUESTS, JQ_INPUT_MAX);
+    struct evaluation e = {.view = v, .node = n, .place = AS_JSON, .out = &input};
+    int rc = run(&e);
+    rc = rc ? rc : gw_jq_run(v->ex, json_foreign_of(n), b_text_slice(&input), out);
+    b_text_free(&input);
+    return rc;
+}
+
 int gw_view_write(struct gw_view *v, const struct json_node *n, struct b_text *out) {
+    if (json_foreign_of(n))
+        return write_by_jq(v, n, out);
     struct evaluation e = {.view = v, .node = n, .place = AS_JSON, .out = out};
     return run(&e);
 }

@@ -18,6 +18,14 @@ struct json_operand json_wrong_use(struct json_env *env, const struct json_node 
     return null_operand;
 }
 
+void json_set_foreign(struct json_node *n, void *foreign) {
+    n->foreign = foreign;
+}
+
+void *json_foreign_of(const struct json_node *n) {
+    return n->foreign;
+}
+
 /* ---- what a value is ---- */
 
 enum json_kind json_operand_kind(const struct json_operand *o) {

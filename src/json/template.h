@@ -108,6 +108,9 @@ struct json_node *json_if(struct json_compiler *c, struct json_node *condition, 
  * what comes after `limit` (may be NULL). */
 struct json_node *json_each(struct json_compiler *c, unsigned slot, struct json_node *in,
                             struct json_node *where, struct json_node *limit, struct json_node *body);
+/* What else the owner of a whole template knows of it; NULL: nothing. */
+void json_set_foreign(struct json_node *n, void *foreign);
+void *json_foreign_of(const struct json_node *n);
 /* Whether it is a number as JSON writes them. */
 bool json_is_number(struct b_slice s);
 /* The expression of a text that is nothing but one; NULL: it is something else. */

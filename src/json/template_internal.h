@@ -42,6 +42,7 @@ struct json_node {
     struct b_slice key; /* of a member: `"key":` as it is written */
     struct json_operand operand;
     const struct json_function *function;
+    void *foreign; /* the owner's */
 };
 
 struct json_node *json_node_new(struct json_compiler *c, enum json_node_kind kind);
