@@ -315,6 +315,19 @@ static struct json_node *unknown_name(struct parser *p, size_t from, struct b_sl
                 list);
 }
 
+/* What stands between constants alone is tried now, so that a wrong use is found with its place, and before any request. */
+static struct json_node *tried(struct parser *p, struct json_node *n, size_t from) {
+    struct json_env env = {.arena = p->c->arena};
+    if (!n)
+        return NULL;
+    for (const struct json_node *a = n->first; a; a = a->next)
+        if (a->kind != JSON_N_CONSTANT)
+            return n;
+    if (n->first)
+        (void)json_evaluate_operand(&env, n);
+    return env.why && env.why != json_memory_is_short ? fail(p, from, "%s", env.why) : n;
+}
+
 static struct json_node *parse_call(struct parser *p, struct b_slice name, size_t from) {
     const struct json_function *f = json_function_find(name);
     if (!f)
@@ -335,7 +348,7 @@ static struct json_node *parse_call(struct parser *p, struct b_slice name, size_
         json_node_add(n, argument);
     }
     return count >= f->least
-               ? n
+               ? tried(p, n, from)
                : fail(p, from, "%s takes %u argument%s or more", f->name, f->least, f->least == 1 ? "" : "s");
 }
 
@@ -419,10 +432,11 @@ static struct json_node *parse_comparison(struct parser *p) {
         enum json_node_kind kind;
     } ops[] = {{"==", JSON_N_EQ}, {"!=", JSON_N_NE}, {"<=", JSON_N_LE},
                {">=", JSON_N_GE}, {"<", JSON_N_LT},  {">", JSON_N_GT}};
+    size_t from = p->at;
     struct json_node *n = parse_coalesce(p);
     for (size_t i = 0; n && i < sizeof ops / sizeof *ops; i++)
         if (take(p, ops[i].token))
-            return with_children(p->c, ops[i].kind, n, parse_coalesce(p));
+            return tried(p, with_children(p->c, ops[i].kind, n, parse_coalesce(p)), from);
     return n;
 }
 

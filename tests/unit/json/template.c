@@ -177,6 +177,11 @@ TEST(errors_say_where) {
         {"request.cookie", "of a request there are id, method, path, query, header.NAME and body", 0},
         {"request.header", "say which header: $request.header.NAME", 0},
         {"01", "\"01\" is no number", 0},
+        /* wrong uses that no request is needed to see */
+        {"order.id ?? number('seven')", "number() of a text that is none", 12},
+        {"sum('text')", "sum() is of an array", 0},
+        {"1 < 'a'", "only two numbers or two texts have an order", 0},
+        {"time('noon')", "time() is of unix milliseconds", 0},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct lab l;
