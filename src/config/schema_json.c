@@ -10,7 +10,7 @@ static const struct {
     enum cfg_type type;
     const char *name, *pattern;
 } patterns[] = {
-    {CFG_DURATION, "duration", "^(([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?" ENV},
+    {CFG_DURATION, "duration", "^(([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?" ENV},
     {CFG_SIZE, "size", "^([0-9]+(B|KB|KiB|MB|MiB|GB|GiB)" ENV},
     {CFG_RATE, "rate", "^([0-9]+/[smh]" ENV},
     {CFG_PERCENT, "percent", "^([0-9]{1,3}%?" ENV},

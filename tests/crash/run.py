@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -124,8 +125,16 @@ def stored(database):
 
 
 def look(database, acknowledged):
-    """The keys that were acknowledged and are not there whole; and how many alerts of a post are there without the others."""
-    there = stored(database)
+    try:
+        there = stored(database)
+    except sqlite3.OperationalError as error:  # where syncs were lies, the table itself may be lost
+        there = {}
+        print(f" ({error})", end="")
+    return compare(there, acknowledged)
+
+
+def compare(there, acknowledged):
+    """The keys that were acknowledged and are not there whole; and those of which a part is there."""
     lost = [key for key in acknowledged.keys() if there.get(key) != ALERTS]
     torn = [key for key, n in there.items() if n != ALERTS]
     return lost, torn
