@@ -127,7 +127,7 @@ def stored(database):
 def look(database, acknowledged):
     try:
         there = stored(database)
-    except sqlite3.OperationalError as error:  # where syncs were lies, the table itself may be lost
+    except sqlite3.DatabaseError as error:  # where syncs were lies, the table itself may be lost, or the file damaged
         there = {}
         print(f" ({error})", end="")
     return compare(there, acknowledged)
