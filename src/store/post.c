@@ -146,27 +146,38 @@ static void fill(struct st_batch *b, struct st_sink *sink) {
     }
 }
 
-bool st_batch_take(struct st_store *s, struct st_batch *b, rt_time *until) {
-    struct st_sink *ready = NULL;
+/* The first one that is due behind that of the last batch, or else the first of all, so that a busy table does not hold up others.
+ * With the lock. */
+static struct st_sink *choose(struct st_store *s, rt_time *until) {
+    struct st_sink *first = NULL, *next = NULL;
+    unsigned i = 0, first_at = 0, next_at = 0;
     rt_time now = rt_clock();
-    unsigned i = 0, first = s->next_sink;
     *until = RT_NEVER;
-    pthread_mutex_lock(&s->lock);
     B_LIST_EACH(n, &s->sinks) {
         struct st_sink *sink = B_CONTAINER(n, struct st_sink, link);
         rt_time at = due(sink);
         *until = rt_earlier(*until, at);
-        /* the next one behind that of the last batch, or else the first of all */
-        if (at <= now && (!ready || (i >= first && s->next_sink <= first))) {
-            ready = sink;
-            s->next_sink = i + 1;
+        if (at <= now && !first) {
+            first = sink;
+            first_at = i;
+        }
+        if (at <= now && !next && i >= s->next_sink) {
+            next = sink;
+            next_at = i;
         }
         i++;
     }
-    if (ready)
-        fill(b, ready);
+    s->next_sink = (next ? next_at : first_at) + 1;
+    return next ? next : first;
+}
+
+bool st_batch_take(struct st_store *s, struct st_batch *b, rt_time *until) {
+    pthread_mutex_lock(&s->lock);
+    struct st_sink *sink = choose(s, until);
+    if (sink)
+        fill(b, sink);
     pthread_mutex_unlock(&s->lock);
-    return ready != NULL;
+    return sink != NULL;
 }
 
 void st_batch_outcome(struct st_batch *b, enum st_outcome outcome, const char *why) {

@@ -1,12 +1,13 @@
 """The real senders: what fires, repeats and resolves there is what the table says."""
 import datetime
 import json
+import signal
 
 import pytest
 
 import senders
 from databases import Sqlite
-from test_ingest import HOOK, config
+from test_ingest import HOOK, config, own_server  # noqa: F401 (fixture)
 from wire import wait_until
 
 pytestmark = [pytest.mark.release, pytest.mark.skipif(not senders.available(), reason="needs prometheus and prometheus-alertmanager")]
@@ -85,3 +86,23 @@ def test_prometheus_with_a_rule(lab, alertmanager, database):
     row, = rows(database, "firing")
     assert json.loads(row["labels"]) == {"alertname": "AlwaysOn", "severity": "page"}
     assert json.loads(row["annotations"]) == {"summary": "value 7"} and "/graph" in row["generator_url"]
+
+
+def test_PostgreSQL_killed_in_the_middle(lab, own_server):  # noqa: F811
+    """What fires while it is away comes when it is back."""
+    database = own_server.database()
+    weir = lab.weir(config(database))
+    alertmanager = lab.start(senders.Alertmanager(lab.directory, f"http://127.0.0.1:{weir.port}{HOOK}"))
+
+    def fire(name):
+        alertmanager.fire({"labels": {"alertname": name}, "annotations": {}})
+
+    def names():
+        return {database.json(row["labels"])["alertname"] for row in rows(database, "firing")}
+    fire("Before")
+    wait_until(lambda: names() == {"Before"}, "the first has come")
+    own_server.end(signal.SIGQUIT)
+    fire("Meanwhile")
+    wait_until(lambda: weir.metric("weir_store_up", store="main") == 0, "weir has seen it")
+    own_server.start()
+    wait_until(lambda: names() == {"Before", "Meanwhile"}, "the second has come, too")

@@ -716,3 +716,16 @@ def test_the_password_is_never_shown(lab, tmp_path):
     weir = lab.weir(conf, ready=False)
     weir.wait_log("store main is down: ")
     assert "topsecret" not in weir.stderr()
+
+
+def test_a_busy_table_does_not_hold_up_another(lab, database):
+    other = {"match": {"path": "/other"}, "ingest": {"format": "alertmanager", "table": "others"}}
+    weir = lab.weir(config(database, routes=[other], batch={"max_rows": 1}))
+    stop, acknowledged = threading.Event(), []
+    threads = [threading.Thread(target=pour, args=[weir, stop, acknowledged, [], i]) for i in range(6)]
+    [t.start() for t in threads]
+    for n in range(20):
+        assert weir.post("/other", json.dumps(webhook(alert(n=str(n)))).encode()).status == 200
+    stop.set()
+    [t.join() for t in threads]
+    assert database.value("SELECT count(*) FROM others") == 20 and len(acknowledged) > 0
