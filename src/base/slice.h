@@ -29,6 +29,13 @@ static inline bool b_slice_eq(struct b_slice a, struct b_slice b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Negative, 0 or positive: by bytes, and where one begins the other the shorter one comes first. */
+static inline int b_slice_compare(struct b_slice a, struct b_slice b) {
+    size_t len = a.len < b.len ? a.len : b.len;
+    int by = len ? memcmp(a.ptr, b.ptr, len) : 0;
+    return by ? by : (a.len > b.len) - (a.len < b.len);
+}
+
 static inline char b_lower(char c) {
     return (c >= 'A' && c <= 'Z') ? (char)(c | 0x20) : c;
 }

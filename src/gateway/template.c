@@ -337,6 +337,11 @@ int gw_index_json(struct json_index *x, struct b_slice text, bool unique, struct
 
 /* ---- views ---- */
 
+int gw_bad_json(struct exchange *ex, const struct json_fault *f) {
+    return gw_error(ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)", f->why, f->at,
+                    f->line, f->column);
+}
+
 static int read_json(struct gw_view *v) {
     struct json_fault fault = {0};
     v->body_text = b_text_heap(B_TAG_REQUESTS, (size_t)1 << 31);
@@ -345,8 +350,7 @@ static int read_json(struct gw_view *v) {
         return rc;
     rc = gw_index_json(&v->body, b_text_slice(&v->body_text), true, &fault);
     if (rc == -EINVAL)
-        return gw_error(v->ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)",
-                        fault.why, fault.at, fault.line, fault.column);
+        return gw_bad_json(v->ex, &fault);
     return rc == -E2BIG ? -HTTP_E_BODY_TOO_LARGE : rc ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 

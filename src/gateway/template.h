@@ -47,6 +47,8 @@ int gw_view_text(struct gw_view *v, const struct json_node *n, enum json_place p
 /* As a value; null after a failure. The same. */
 int gw_view_value(struct gw_view *v, const struct json_node *n, struct json_operand *out)
     __attribute__((warn_unused_result));
+/* The request's body is no JSON: gives -HTTP_E_BAD_JSON, with its place as the detail. */
+int gw_bad_json(struct exchange *ex, const struct json_fault *f);
 /* Indexes a JSON text of up to some megabytes, on a helper thread if it is long; `unique`: no object may have a key twice (R12). 0, -EINVAL and
  * *fault, -ENOMEM, -E2BIG. May wait. */
 int gw_index_json(struct json_index *x, struct b_slice text, bool unique, struct json_fault *fault)

@@ -296,8 +296,7 @@ static int read_format(struct intake *t) {
     struct json_fault fault;
     int rc = gw_index_json(&t->index, b_text_slice(&t->rows->body), false, &fault);
     if (rc == -EINVAL)
-        return gw_error(ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)", fault.why,
-                        fault.at, fault.line, fault.column);
+        return gw_bad_json(ex, &fault);
     if (rc)
         return -HTTP_E_OUT_OF_MEMORY;
     t->reading.labels = rt_scratch_in();

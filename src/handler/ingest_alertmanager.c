@@ -120,18 +120,12 @@ const struct st_table hd_alerts_table = {
 
 /* ---- fingerprints ---- */
 
-static int compare(struct b_slice a, struct b_slice b) {
-    size_t len = a.len < b.len ? a.len : b.len;
-    int by = len ? memcmp(a.ptr, b.ptr, len) : 0;
-    return by ? by : (a.len > b.len) - (a.len < b.len);
-}
-
 /* They are few, and most senders have sorted them already. */
 static void sort(struct hd_label *labels, unsigned count) {
     for (unsigned i = 1; i < count; i++) {
         struct hd_label it = labels[i];
         unsigned at = i;
-        for (; at && compare(labels[at - 1].name, it.name) > 0; at--)
+        for (; at && b_slice_compare(labels[at - 1].name, it.name) > 0; at--)
             labels[at] = labels[at - 1];
         labels[at] = it;
     }

@@ -387,8 +387,7 @@ static int make_room(struct making *m, unsigned count, unsigned max) {
 static int bad_json(struct making *m, const struct json_fault *f) {
     if (m->line)
         return gw_error(m->ex, HTTP_E_BAD_JSON, "%s, in line %u, column %zu", f->why, m->line, f->column);
-    return gw_error(m->ex, HTTP_E_BAD_JSON, "%s, at byte %zu of the body (line %zu, column %zu)", f->why,
-                    f->at, f->line, f->column);
+    return gw_bad_json(m->ex, f);
 }
 
 static int index_text(struct making *m, struct json_index *x, struct b_slice text) {

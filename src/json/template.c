@@ -167,12 +167,6 @@ static struct json_operand boolean(bool b) {
     return (struct json_operand){.kind = JSON_OPERAND_BOOL, .truth = b};
 }
 
-static int compare_text(struct b_slice a, struct b_slice b) {
-    size_t n = a.len < b.len ? a.len : b.len;
-    int order = n ? memcmp(a.ptr, b.ptr, n) : 0;
-    return order ? order : a.len < b.len ? -1 : a.len > b.len;
-}
-
 static bool equal(struct json_env *env, const struct json_node *n, const struct json_operand *a,
                   const struct json_operand *b) {
     enum json_kind kind = json_operand_kind(a);
@@ -199,7 +193,7 @@ static bool ordered(struct json_env *env, const struct json_node *n, const struc
         double x = json_double_of(json_of(a)), y = json_double_of(json_of(b));
         order = x < y ? -1 : x > y;
     } else if (kind == JSON_STRING && json_operand_kind(b) == JSON_STRING) {
-        order = compare_text(json_text_of(env, n, a), json_text_of(env, n, b));
+        order = b_slice_compare(json_text_of(env, n, a), json_text_of(env, n, b));
     } else {
         json_wrong_use(env, n, "only two numbers or two texts have an order");
     }

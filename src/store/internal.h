@@ -52,7 +52,7 @@ struct st_sink {
     unsigned refs;
     struct b_list queue;
     unsigned waiting; /* posts, those that a batch has included */
-    unsigned queued, queued_rows;
+    unsigned queued_rows;
     bool known;           /* whether its table can be used */
     rt_time broken_since; /* its table cannot be used: why; 0: it can */
     char why[ST_WHY_MAX];
@@ -108,7 +108,6 @@ struct st_batch {
     struct st_sink *sink;
     struct b_list posts;
     unsigned rows, count;
-    rt_time began;
 };
 
 /* Takes the posts that are due, of the table whose turn it is. False: there are none; *until is then when the first will be
@@ -127,7 +126,8 @@ void st_set_down(struct st_store *s, rt_time next_try, const char *why);
 /* The next sink behind `after` (NULL: the first) that is used, with a reference; it takes that of `after`. Those that nobody uses any
  * more are given to `drop` and freed. */
 struct st_sink *st_next_sink(struct st_store *s, struct st_sink *after, void (*drop)(struct st_sink *));
-bool st_closing(struct st_store *s);
+/* Whether the store closes and all is done that was accepted before; its writers then end. Takes the lock. */
+bool st_finished(struct st_store *s);
 /* Says whether the table can be used, as `ready` tells from then on (why NULL), or not; what waits for it is refused. Logs a change. Takes the lock. */
 void st_sink_state(struct st_sink *sink, const char *why);
 

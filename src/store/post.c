@@ -64,7 +64,6 @@ static enum st_outcome enqueue(struct st_sink *sink, struct st_post *p) {
     b_list_push_back(&sink->queue, &p->link);
     p->queued = true;
     sink->waiting++;
-    sink->queued++;
     sink->queued_rows += p->rows.count;
     return ST_WAITS;
 }
@@ -73,7 +72,6 @@ static enum st_outcome enqueue(struct st_sink *sink, struct st_post *p) {
 static void unqueue(struct st_sink *sink, struct st_post *p) {
     b_list_remove(&p->link);
     p->queued = false;
-    sink->queued--;
     sink->queued_rows -= p->rows.count;
 }
 
@@ -132,7 +130,7 @@ static rt_time due(const struct st_sink *sink) {
 
 static void fill(struct st_batch *b, struct st_sink *sink) {
     unsigned most = B_CONTAINER(sink->queue.next, struct st_post, link)->limits.max_rows;
-    *b = (struct st_batch){.sink = sink, .began = rt_clock()};
+    *b = (struct st_batch){.sink = sink};
     b_list_init(&b->posts);
     while (!b_list_empty(&sink->queue)) {
         struct st_post *p = B_CONTAINER(sink->queue.next, struct st_post, link);

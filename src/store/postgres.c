@@ -252,23 +252,13 @@ static void work(struct writer *w) {
         w->retry = ST_FIRST_RETRY;
 }
 
-static bool finished(struct st_store *s) {
-    bool idle = true;
-    pthread_mutex_lock(&s->lock);
-    B_LIST_EACH(n, &s->sinks)
-        idle &= b_list_empty(&B_CONTAINER(n, struct st_sink, link)->queue);
-    bool over = s->closing && (idle || s->condition == ST_BROKEN);
-    pthread_mutex_unlock(&s->lock);
-    return over;
-}
-
 static void run_writer(void *arg) {
     struct writer *w = arg;
     struct st_store *s = w->store->store;
     bool last;
     w->fiber = rt_fiber_self();
     rt_cancel_off(); /* it ends when the store closes */
-    while (!finished(s))
+    while (!st_finished(s))
         work(w);
     disconnect(w);
     pthread_mutex_lock(&s->lock);

@@ -22,7 +22,6 @@
     X(finish)             \
     X(flush)              \
     X(freemem)            \
-    X(getisnull)          \
     X(getlength)          \
     X(getResult)          \
     X(getvalue)           \
@@ -33,7 +32,6 @@
     X(resultStatus)       \
     X(sendPrepare)        \
     X(sendQuery)          \
-    X(sendQueryParams)    \
     X(sendQueryPrepared)  \
     X(setnonblocking)     \
     X(setNoticeReceiver)  \
@@ -52,9 +50,8 @@ const struct st_pq *st_pq_load(char *why);
 /* A connection. */
 struct pg_conn {
     const struct st_pq *pq;
-    PGconn *pg; /* NULL: none */
-    bool lost;  /* it is of no use any more */
-    uint64_t epoch;
+    PGconn *pg;                   /* NULL: none */
+    bool lost;                    /* it is of no use any more */
     uint64_t known[ST_KNOWN_MAX]; /* statements that it has prepared */
     unsigned known_count;
     char state[6];        /* SQLSTATE of the last failure; "" when it was no answer of the server */

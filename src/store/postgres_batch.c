@@ -15,9 +15,7 @@ static int compare_values(const struct st_value *a, const struct st_value *b) {
         return (a->kind > b->kind) - (a->kind < b->kind);
     if (!text)
         return (a->integer > b->integer) - (a->integer < b->integer);
-    size_t len = a->len < b->len ? a->len : b->len;
-    int by = len ? memcmp(a->text, b->text, len) : 0;
-    return by ? by : (a->len > b->len) - (a->len < b->len);
+    return b_slice_compare(b_slice(a->text, a->len), b_slice(b->text, b->len));
 }
 
 static int compare_keys(const struct st_table *t, const struct st_value *a, const struct st_value *b) {
@@ -185,12 +183,9 @@ static int run_alone(struct pg_work *w, struct st_post *p) {
     if (rc || p->outcome != ST_WAITS)
         return rc;
     count_kept(w);
-    if ((rc = transact_patiently(w)) != 0)
-        return rc;
-    unsigned rejected = p->result.rejected;
-    stored(w, &p, 1);
-    p->result.rejected = rejected + p->rows.reject_count;
-    return 0;
+    if ((rc = transact_patiently(w)) == 0)
+        stored(w, &p, 1);
+    return rc;
 }
 
 /* What fails because of a row is split until the post that holds it is alone. */

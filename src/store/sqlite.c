@@ -62,10 +62,6 @@ static int committed(void *arg, sqlite3 *db, const char *name, int pages) {
 
 /* ---- opening and closing ---- */
 
-static void drop_sink(struct st_sink *sink) {
-    st_sqlite_drop_table(sink);
-}
-
 static void end_checkpointer(struct sqlite_store *q) {
     pthread_mutex_lock(&q->store->lock);
     bool runs = q->checkpointer_runs;
@@ -190,8 +186,8 @@ static int ready_one(struct sqlite_store *q, struct st_sink *sink, char *why) {
 static int ready_all(struct sqlite_store *q, char *why) {
     struct st_store *s = q->store;
     int rc = SQLITE_OK;
-    for (struct st_sink *sink = st_next_sink(s, NULL, drop_sink); sink;
-         sink = st_next_sink(s, sink, drop_sink))
+    for (struct st_sink *sink = st_next_sink(s, NULL, st_sqlite_drop_table); sink;
+         sink = st_next_sink(s, sink, st_sqlite_drop_table))
         if (rc == SQLITE_OK)
             rc = ready_one(q, sink, why);
     return rc;
@@ -273,21 +269,10 @@ static void work(struct sqlite_store *q) {
         failed(q, rc, why);
 }
 
-/* Whether all is done that was accepted before the end. */
-static bool finished(struct st_store *s) {
-    bool idle = true;
-    pthread_mutex_lock(&s->lock);
-    B_LIST_EACH(n, &s->sinks)
-        idle &= b_list_empty(&B_CONTAINER(n, struct st_sink, link)->queue);
-    bool over = s->closing && (idle || s->condition == ST_BROKEN);
-    pthread_mutex_unlock(&s->lock);
-    return over;
-}
-
 static void run_writer(void *arg) {
     struct sqlite_store *q = arg;
     struct st_store *s = q->store;
-    while (!finished(s))
+    while (!st_finished(s))
         work(q);
     st_refuse_waiting(s, NULL, "weir ends");
     close_db(q);

@@ -109,20 +109,6 @@ bool st_registry_ready(struct st_registry *r) {
     return ready;
 }
 
-uint64_t st_registry_waiting(struct st_registry *r) {
-    uint64_t waiting = 0;
-    pthread_mutex_lock(&r->lock);
-    B_LIST_EACH(n, &r->stores) {
-        struct st_store *s = B_CONTAINER(n, struct st_store, link);
-        pthread_mutex_lock(&s->lock);
-        B_LIST_EACH(at, &s->sinks)
-            waiting += B_CONTAINER(at, struct st_sink, link)->waiting;
-        pthread_mutex_unlock(&s->lock);
-    }
-    pthread_mutex_unlock(&r->lock);
-    return waiting;
-}
-
 /* ---- stores ---- */
 
 static bool same(const struct st_store *s, const struct cfg_store *c, struct b_slice target) {
@@ -198,11 +184,14 @@ const char *st_name(const struct st_store *s) {
     return s->name;
 }
 
-bool st_closing(struct st_store *s) {
+bool st_finished(struct st_store *s) {
+    bool idle = true;
     pthread_mutex_lock(&s->lock);
-    bool closing = s->closing;
+    B_LIST_EACH(n, &s->sinks)
+        idle &= b_list_empty(&B_CONTAINER(n, struct st_sink, link)->queue);
+    bool over = s->closing && (idle || s->condition == ST_BROKEN);
     pthread_mutex_unlock(&s->lock);
-    return closing;
+    return over;
 }
 
 /* With the lock. Whether it is known how the store and its tables are: 0, or negative with *why. */

@@ -159,8 +159,6 @@ void st_registry_free(struct st_registry *r);
 void st_registry_close(struct st_registry *r);
 /* Whether all stores are up, or have not been down for as long as their config lets them. */
 bool st_registry_ready(struct st_registry *r);
-/* How many posts wait in all. */
-uint64_t st_registry_waiting(struct st_registry *r);
 
 /* The store that the config describes, counted: st_put. Nothing of the world is touched before st_start. NULL when memory is
  * short. */

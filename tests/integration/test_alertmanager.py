@@ -6,16 +6,15 @@ import signal
 import pytest
 
 import senders
-from databases import Sqlite
-from test_ingest import HOOK, config, own_server  # noqa: F401 (fixture)
+from test_ingest import HOOK, config, own_server, sqlite  # noqa: F401 (fixtures)
 from wire import wait_until
 
 pytestmark = [pytest.mark.release, pytest.mark.skipif(not senders.available(), reason="needs prometheus and prometheus-alertmanager")]
 
 
 @pytest.fixture
-def database(tmp_path):
-    return Sqlite(tmp_path)
+def database(sqlite):  # noqa: F811
+    return sqlite
 
 
 @pytest.fixture
