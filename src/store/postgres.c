@@ -125,6 +125,12 @@ static bool of_the_table(const struct pg_conn *c) {
     return !c->lost && strncmp(c->state, "42", 2) == 0;
 }
 
+/* What another transaction's locks, or a limit of time, undid: of these posts. */
+static bool of_the_batch(const struct pg_conn *c) {
+    return !c->lost && (strncmp(c->state, "40", 2) == 0 || strncmp(c->state, "55", 2) == 0 ||
+                        strcmp(c->state, "57014") == 0);
+}
+
 static int ready_one(struct writer *w, struct st_sink *sink) {
     struct pg_conn *c = &w->conn;
     rt_time deadline = rt_after(rt_now(), BATCH_TIME);
@@ -246,7 +252,7 @@ static void work(struct writer *w) {
     if (table)
         st_sink_state(sink, w->conn.why);
     st_batch_end(&b);
-    if (rc && !table)
+    if (rc && !table && !of_the_batch(&w->conn))
         failed(w);
     else
         w->retry = ST_FIRST_RETRY;

@@ -5,7 +5,10 @@
 
 #include "store/postgres_transaction.h"
 
-#define TRIES 5 /* of a transaction that a deadlock or another one undid */
+/* A transaction that a deadlock or another one undid is tried again, for so long, after pauses that double. */
+#define TRY_FOR (20 * RT_S)
+#define FIRST_PAUSE (5 * RT_MS)
+#define LAST_PAUSE (320 * RT_MS)
 
 /* ---- order ---- */
 
@@ -69,10 +72,21 @@ static bool of_the_row(const struct pg_conn *c) {
            class_is(c, "21");
 }
 
-static int transact_patiently(struct pg_work *w) {
-    int rc = st_pg_transact(w);
-    for (int i = 1; i < TRIES && rc && !w->c->lost && class_is(w->c, "40"); i++)
-        rc = st_pg_transact(w);
+/* Half of `most` to all of it: two that undid one another do not meet again. */
+static void pause_for(rt_time most) {
+    uint32_t by;
+    rt_random(&by, sizeof by);
+    (void)!rt_sleep_until(rt_after(rt_now(), most / 2 + by % (most / 2)));
+}
+
+static int patiently(struct pg_work *w, int (*attempt)(struct pg_work *)) {
+    rt_time until = rt_after(rt_clock(), TRY_FOR), pause = FIRST_PAUSE;
+    int rc = attempt(w);
+    while (rc && !w->c->lost && class_is(w->c, "40") && rt_clock() < until) {
+        pause_for(pause);
+        pause = rt_earlier(pause * 2, LAST_PAUSE);
+        rc = attempt(w);
+    }
     return rc;
 }
 
@@ -157,8 +171,24 @@ static int note_bad(struct pg_work *w, struct st_post *p, struct pg_row *row) {
     return 0;
 }
 
-/* Looks for the rows of a post that the database does not take. */
-static int find_bad(struct pg_work *w, struct st_post *p) {
+/* Ends the transaction that was open for trying; rc and its reason stay. */
+static int roll_back(struct pg_work *w, int rc) {
+    char why[ST_WHY_MAX], state[sizeof w->c->state];
+    if (w->c->lost)
+        return rc;
+    memcpy(why, w->c->why, sizeof why);
+    memcpy(state, w->c->state, sizeof state);
+    int undone = st_pg_exec(w->c, "ROLLBACK", w->deadline, NULL);
+    if (undone || !rc)
+        return undone;
+    memcpy(w->c->why, why, sizeof why);
+    memcpy(w->c->state, state, sizeof state);
+    return rc;
+}
+
+/* Looks for the rows of the only post that the database does not take. */
+static int find_bad(struct pg_work *w) {
+    struct st_post *p = w->alone;
     bool rejects = w->sink->table.rejects, bad = false;
     int rc = st_pg_exec(w->c, "BEGIN", w->deadline, NULL);
     for (unsigned i = 0; rc == 0 && i < w->count && p->outcome == ST_WAITS; i++) {
@@ -175,15 +205,16 @@ static int find_bad(struct pg_work *w, struct st_post *p) {
             memcpy(p->result.why, w->c->why, ST_WHY_MAX);
         }
     }
-    return rc ? rc : st_pg_exec(w->c, "ROLLBACK", w->deadline, NULL);
+    return roll_back(w, rc);
 }
 
 static int run_alone(struct pg_work *w, struct st_post *p) {
-    int rc = find_bad(w, p);
+    w->alone = p;
+    int rc = patiently(w, find_bad);
     if (rc || p->outcome != ST_WAITS)
         return rc;
     count_kept(w);
-    if ((rc = transact_patiently(w)) == 0)
+    if ((rc = patiently(w, st_pg_transact)) == 0)
         stored(w, &p, 1);
     return rc;
 }
@@ -196,7 +227,7 @@ static int run_posts(struct pg_conn *c, struct st_sink *sink, struct st_post **p
     if (rc)
         return rc;
     count_kept(&w);
-    rc = transact_patiently(&w);
+    rc = patiently(&w, st_pg_transact);
     bool bad = rc && !c->lost && of_the_row(c);
     if (rc == 0)
         stored(&w, posts, count);

@@ -102,7 +102,7 @@ class PostgresServer(Process):
             self.process = subprocess.Popen(
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 **self.command(program("postgres"), "-D", self.data, "-p", str(self.port), "-k", "", "-c", "listen_addresses=127.0.0.1",
-                               "-c", "max_connections=40", "-c", "timezone=UTC"))
+                               "-c", "max_connections=40", "-c", "timezone=UTC", "-c", "deadlock_timeout=50ms"))
         wait_until(self.answers, "PostgreSQL answers")
         return self
 
