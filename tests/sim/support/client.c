@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "support/rest.h"
 #include "support/talk.h"
 #include "support/world.h"
 
@@ -416,7 +417,7 @@ static void client_fiber(void *arg) {
     struct talk *t = talk_new(PATIENCE);
     (void)arg;
     for (int i = 0; t && i < CONNECTIONS; i++) {
-        struct rt_sockaddr at = world_address(80);
+        struct rt_sockaddr at = sim_address(80);
         if (rt_connect(&t->stream, &at, rt_after(rt_now(), 60 * RT_S)) != 0) {
             HOLDS(!world.weather.fair || world.draining);
             sim_pause(100 * RT_MS);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "support/rest.h"
 #include "support/talk.h"
 #include "support/world.h"
 
@@ -302,7 +303,7 @@ static void accept_fiber(void *arg) {
 void origins_start(void) {
     rt_scope_init(&world.origins);
     for (unsigned i = 0; i < WORLD_ORIGINS; i++) {
-        struct rt_sockaddr at = world_address((uint16_t)(9001 + i));
+        struct rt_sockaddr at = sim_address((uint16_t)(9001 + i));
         HOLDS(rt_listen(&at, 4096, &world.listeners[i]) == 0);
         HOLDS(rt_scope_spawn(&world.origins, "origins", accept_fiber, &world.listeners[i]) == 0);
     }

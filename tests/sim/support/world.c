@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/number.h"
-#include "net/address.h"
 
 struct world world;
 struct totals totals;
@@ -79,13 +78,6 @@ void world_create(uint64_t seed) {
 
 bool world_mishap(bool kind, uint64_t n) {
     return kind && sim_draw(n) == 0;
-}
-
-struct rt_sockaddr world_address(uint16_t port) {
-    static const uint8_t loopback[16] = {127, 0, 0, 1};
-    struct rt_sockaddr a;
-    net_ipv4(&a, loopback, port);
-    return a;
 }
 
 struct ask *world_ask(enum http_method method, unsigned *id) {

@@ -76,7 +76,6 @@ extern struct totals totals;
 void world_create(uint64_t seed);
 /* In bad weather of that kind, once in n times. */
 bool world_mishap(bool kind, uint64_t n);
-struct rt_sockaddr world_address(uint16_t port);
 
 /* A new request. NULL when all numbers are used up. */
 struct ask *world_ask(enum http_method method, unsigned *id);
