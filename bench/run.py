@@ -40,6 +40,7 @@ MICROS = {
     "micro_runtime": ["src/runtime/*.[cS]", "src/base/*.c"],
     "micro_h1": ["src/http/*.c", "src/json/writer.c", "src/base/*.c"],
     "micro_json": ["src/json/*.c", "src/base/*.c"],
+    "micro_table": ["src/gateway/reference_rows.c", "src/json/*.c", "src/base/*.c"],
     "micro_upstream": [f"src/{folder}/*.[cS]" for folder in
                        ("upstream", "telemetry", "config", "http", "json", "net", "runtime", "base")],
 }
@@ -467,6 +468,19 @@ def compile_programs():
         subprocess.run([os.environ.get("CC", "cc"), *CFLAGS, *sources, "-o", target], check=True)
 
 
+def simdjson():
+    """What micro_json is compiled with to stand beside simdjson; nothing where that is not installed."""
+    target = os.path.join(BUILD, "peer_simdjson.o")
+    compiler = os.environ.get("CXX", "c++")
+    if not shutil.which(compiler) or not os.path.exists("/usr/include/simdjson.h"):
+        print("    simdjson is not here (packages libsimdjson-dev, g++): weir's JSON is measured alone")
+        return []
+    done = subprocess.run([compiler, "-O2", "-c", os.path.join(BENCH, "peer_simdjson.cc"), "-o", target], check=False)
+    if done.returncode:
+        return []
+    return ["-DPEER_SIMDJSON", target, "-lsimdjson", "-lstdc++"]
+
+
 def build_micros():
     """Always anew: which of weir's many headers they depend on is the build's business, and it takes a second."""
     built = []
@@ -476,7 +490,7 @@ def build_micros():
             continue
         parts = [path for pattern in patterns for path in sorted(glob.glob(os.path.join(ROOT, pattern)))]
         print(f"    compiling bench/{name}.c")
-        command = [os.environ.get("CC", "cc"), *CFLAGS, f"-I{ROOT}/src", source, *parts, "-lm",
+        command = [os.environ.get("CC", "cc"), *CFLAGS, f"-I{ROOT}/src", source, *parts, *(simdjson() if name == "micro_json" else []), "-lm",
                    "-lyaml", "-lcares", "-ffunction-sections", "-Wl,--gc-sections,--as-needed", "-o", os.path.join(BUILD, name)]
         done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
         if done.returncode:
