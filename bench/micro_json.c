@@ -133,8 +133,8 @@ static void race(bool (*const runs[])(void), unsigned count, double best[]) {
 }
 
 static void tell(const char *name, const char *how, double value, const char *unit) {
-    printf("{\"name\": \"JSON %s, %zu KB, %s\", \"value\": %.2f, \"unit\": \"%s\"}\n", name, len / 1000, how, value,
-           unit);
+    printf("{\"name\": \"JSON %s, %zu KB, %s\", \"value\": %.2f, \"unit\": \"%s\"}\n", name, len / 1000, how,
+           value, unit);
 }
 
 static void measure(const char *name, void (*make)(size_t), size_t size) {
@@ -143,7 +143,8 @@ static void measure(const char *name, void (*make)(size_t), size_t size) {
     len = 0;
     make(size);
     for (const char *const *scanner = json_scanners(); *scanner; scanner++) {
-        const char *peer = strcmp(*scanner, "avx2") == 0   ? peer_use("haswell")
+        const char *peer = strcmp(*scanner, "avx512") == 0 ? peer_use("icelake")
+                           : strcmp(*scanner, "avx2") == 0 ? peer_use("haswell")
                            : strcmp(*scanner, "sse2") == 0 ? peer_use("westmere")
                                                            : peer_use("fallback");
         double best[2] = {0};

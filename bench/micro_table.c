@@ -40,8 +40,8 @@ static struct gw_rows *make(unsigned rows) {
     r.rows = json_expression(&c, B_LIT("answer"));
     r.key = json_expression(&c, B_LIT("row.code"));
     for (unsigned i = 0; i < rows; i++)
-        b_text_printf(&answer, "%c{\"code\": \"ST%07u\", \"name\": \"Station %u\", \"country\": \"DE\"}", i ? ',' : '[',
-                      i, i);
+        b_text_printf(&answer, "%c{\"code\": \"ST%07u\", \"name\": \"Station %u\", \"country\": \"DE\"}",
+                      i ? ',' : '[', i, i);
     b_text_char(&answer, ']');
     struct gw_rows *made = r.rows && r.key && !answer.failed
                                ? gw_rows_new(&r, &answer, (struct b_hash_key){1, 2}, &fault, &why)

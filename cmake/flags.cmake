@@ -32,7 +32,8 @@ weir_probe(warnings -Wimplicit-fallthrough -Wtrampolines -Wbidi-chars=any)
 if(WEIR_WERROR OR (CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_C_COMPILER_VERSION MATCHES "^12\\."))
     list(APPEND warnings -Werror)
 endif()
-set(WEIR_STRICT $<$<COMPILE_LANGUAGE:C>:-Wconversion>) # src/ only: tests are spared
+set(small_frames $<$<AND:$<COMPILE_LANGUAGE:C>,$<IN_LIST:${WEIR_FLAVOUR},release$<SEMICOLON>debug>>:-Wframe-larger-than=2048>)
+set(WEIR_STRICT $<$<COMPILE_LANGUAGE:C>:-Wconversion> ${small_frames}) # src/ only: tests are spared, and so are their fibers' stacks
 
 set(link_asan -fsanitize=address,undefined -fno-sanitize-recover=all)
 set(link_tsan -fsanitize=thread)
@@ -47,9 +48,6 @@ if(NOT for_${WEIR_FLAVOUR})
 endif()
 list(APPEND common ${for_${WEIR_FLAVOUR}})
 add_link_options(${link_${WEIR_FLAVOUR}})
-if(WEIR_FLAVOUR MATCHES "release|debug")
-    list(APPEND WEIR_STRICT $<$<COMPILE_LANGUAGE:C>:-Wframe-larger-than=2048>) # a fiber's stack is small
-endif()
 # The release program is optimised across files: a tenth fewer instructions for a request. Its objects hold plain code as well,
 # which the test programs are linked from (-fno-lto), for that is quicker.
 if(WEIR_FLAVOUR STREQUAL "release" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")

@@ -10,65 +10,8 @@ static const struct json_token *token(struct json_value v) {
     return &v.index->tokens[v.token];
 }
 
-static char lead(struct json_value v) {
-    return v.index->text.ptr[token(v)->at];
-}
-
-struct json_value json_root(const struct json_index *x) {
-    return x->count ? (struct json_value){.index = x} : missing;
-}
-
-enum json_kind json_kind_of(char lead) {
-    switch (lead) {
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case '"': return JSON_STRING;
-    case 't': return JSON_TRUE;
-    case 'f': return JSON_FALSE;
-    case 'n': return JSON_NULL;
-    default: return JSON_NUMBER;
-    }
-}
-
-enum json_kind json_kind(struct json_value v) {
-    return v.index ? json_kind_of(lead(v)) : JSON_MISSING;
-}
-
-struct b_slice json_slice(struct json_value v) {
-    if (!v.index)
-        return b_slice(NULL, 0);
-    const struct json_token *t = token(v);
-    uint32_t end = t->link;
-    switch (lead(v)) {
-    case '{':
-    case '[': end = v.index->tokens[t->link].at + 1; break;
-    case '"': end = (t->link & ~JSON_ESCAPED) + 1; break;
-    default: break;
-    }
-    return b_slice(v.index->text.ptr + t->at, end - t->at);
-}
-
-/* The value at this token, behind its key in an object; missing if a closing bracket stands there. */
-static struct json_value at_token(const struct json_index *x, uint32_t n, bool member) {
-    char c = x->text.ptr[x->tokens[n].at];
-    return c == '}' || c == ']' ? missing : (struct json_value){x, n + member, member};
-}
-
-struct json_value json_first(struct json_value v) {
-    enum json_kind kind = json_kind(v);
-    return kind == JSON_ARRAY || kind == JSON_OBJECT ? at_token(v.index, v.token + 1, kind == JSON_OBJECT)
-                                                     : missing;
-}
-
-struct json_value json_next(struct json_value v) {
-    if (!v.index || !v.token)
-        return missing;
-    return at_token(v.index, json_behind(v.index, v.token), v.member);
-}
-
-struct json_value json_key_of(struct json_value v) {
-    return v.member ? (struct json_value){.index = v.index, .token = v.token - 1} : missing;
-}
+const uint8_t json_kinds[256] = {['{'] = JSON_OBJECT, ['['] = JSON_ARRAY, ['"'] = JSON_STRING,
+                                 ['t'] = JSON_TRUE,   ['f'] = JSON_FALSE, ['n'] = JSON_NULL};
 
 struct json_value json_item(struct json_value v, size_t n) {
     struct json_value item = json_kind(v) == JSON_ARRAY ? json_first(v) : missing;
@@ -80,10 +23,16 @@ struct json_value json_item(struct json_value v, size_t n) {
 struct json_value json_member(struct json_value v, struct b_slice key) {
     if (json_kind(v) != JSON_OBJECT)
         return missing;
-    struct json_value member = json_first(v);
-    while (member.index && !json_string_is(json_key_of(member), key))
-        member = json_next(member);
-    return member;
+    const struct json_index *x = v.index;
+    for (uint32_t n = v.token + 1, behind = x->tokens[v.token].link; n < behind; n = json_behind(x, n + 1)) {
+        const struct json_token *t = &x->tokens[n];
+        bool is = t->link & JSON_ESCAPED ? json_string_is((struct json_value){.index = x, .token = n}, key)
+                                         : t->link - t->at - 1 == key.len &&
+                                               memcmp(x->text.ptr + t->at + 1, key.ptr, key.len) == 0;
+        if (is)
+            return (struct json_value){x, n + 1, true};
+    }
+    return missing;
 }
 
 /* --- strings --- */

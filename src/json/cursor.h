@@ -23,19 +23,51 @@ struct json_value {
     bool member; /* of an object, its key right before it */
 };
 
+extern const uint8_t json_kinds[256]; /* 0: JSON_NUMBER */
 /* What a value is that begins with this byte. */
-enum json_kind json_kind_of(char lead);
+static inline enum json_kind json_kind_of(char lead) {
+    uint8_t kind = json_kinds[(unsigned char)lead];
+    return kind ? (enum json_kind)kind : JSON_NUMBER;
+}
 /* The whole text; missing when it was no JSON. */
-struct json_value json_root(const struct json_index *x);
-enum json_kind json_kind(struct json_value v);
+static inline struct json_value json_root(const struct json_index *x) {
+    return (struct json_value){.index = x->count ? x : NULL};
+}
+static inline enum json_kind json_kind(struct json_value v) {
+    return v.index ? json_kind_of(v.index->text.ptr[v.index->tokens[v.token].at]) : JSON_MISSING;
+}
 /* Its bytes in the text, brackets and quotes included: what can be passed on as it is. */
-struct b_slice json_slice(struct json_value v);
+static inline struct b_slice json_slice(struct json_value v) {
+    if (!v.index)
+        return b_slice(NULL, 0);
+    const struct json_token *t = &v.index->tokens[v.token];
+    const char *p = v.index->text.ptr + t->at;
+    uint32_t end = *p == '"'                ? (t->link & ~JSON_ESCAPED) + 1
+                   : *p == '{' || *p == '[' ? v.index->tokens[t->link].at + 1
+                                            : t->link;
+    return b_slice(p, end - t->at);
+}
 
+/* The value at this token, behind its key in an object; missing if a closing bracket stands there. */
+static inline struct json_value json_at_token(const struct json_index *x, uint32_t n, bool member) {
+    char c = x->text.ptr[x->tokens[n].at];
+    return c == '}' || c == ']' ? (struct json_value){0} : (struct json_value){x, n + member, member};
+}
 /* The first value of an array or object, and the one behind v in the same brackets; missing at the end. */
-struct json_value json_first(struct json_value v);
-struct json_value json_next(struct json_value v);
+static inline struct json_value json_first(struct json_value v) {
+    enum json_kind kind = json_kind(v);
+    return kind == JSON_ARRAY || kind == JSON_OBJECT
+               ? json_at_token(v.index, v.token + 1, kind == JSON_OBJECT)
+               : (struct json_value){0};
+}
+static inline struct json_value json_next(struct json_value v) {
+    return v.index && v.token ? json_at_token(v.index, json_behind(v.index, v.token), v.member)
+                              : (struct json_value){0};
+}
 /* The key of a value that json_first or json_next of an object gave: the string before it. */
-struct json_value json_key_of(struct json_value v);
+static inline struct json_value json_key_of(struct json_value v) {
+    return v.member ? (struct json_value){.index = v.index, .token = v.token - 1} : (struct json_value){0};
+}
 /* Item n of an array, from 0. */
 struct json_value json_item(struct json_value v, size_t n);
 /* The member whose key is this text, compared decoded; the first one where there are several. */

@@ -1,5 +1,6 @@
 #include "json/index.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 
 static const struct json_scanner *const all[] = {
 #ifdef __x86_64__
-    &json_avx2, &json_sse2,
+    &json_avx512, &json_avx2, &json_sse2,
 #endif
     &json_scalar};
 #define SCANNERS (sizeof all / sizeof all[0])
@@ -109,8 +110,7 @@ static inline __attribute__((always_inline)) uint32_t end_of_scalar(const struct
     uint32_t behind = 0;
     const char *p = text + at;
     if (*p >= '1' && *p <= '9') {
-        while (p < limit && b_is_digit(*p))
-            p++;
+        p = json_end_of_digits(p, limit);
         if (p == limit || ends[(unsigned char)*p])
             return (uint32_t)(p - text);
     }
@@ -143,6 +143,10 @@ static int code_unit(const struct walk *w, uint32_t at) {
     return (int)code;
 }
 
+/* What may stand behind a backslash, but u. */
+static const bool escapes[256] = {['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+                                  ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true};
+
 /* A backslash inside a string. */
 static bool take_escape(struct walk *w, uint32_t at) {
     w->escaped = JSON_ESCAPED;
@@ -150,7 +154,7 @@ static bool take_escape(struct walk *w, uint32_t at) {
         return fail(w, at, "a string without end");
     char c = w->text[at + 1];
     if (c != 'u')
-        return (c != 0 && strchr("\"\\/bfnrt", c)) || fail(w, at, "an unknown escape");
+        return escapes[(unsigned char)c] || fail(w, at, "an unknown escape");
     int code = code_unit(w, at);
     if (code < 0)
         return fail(w, at, "\\u without four hexadecimal digits");
@@ -259,7 +263,8 @@ static bool take(struct walk *w, uint32_t at) {
 /* Room for as many tokens as there are bytes in a window, which each may be one. */
 static int reserve(struct json_index *x, struct walk *w) {
     uint32_t need = w->count + WINDOW + JSON_BLOCK;
-    if (!x->places && !(x->places = b_alloc(x->tag, (WINDOW + JSON_BLOCK + 8) * sizeof *x->places)))
+    if (!x->places &&
+        !(x->places = b_alloc(x->tag, (WINDOW + JSON_BLOCK + JSON_PLACES_MORE) * sizeof *x->places)))
         return -ENOMEM;
     if (need <= x->cap)
         return 0;
@@ -305,11 +310,19 @@ static inline void keep(struct walk *w, const struct json_token *behind, uint32_
         places--;         \
         goto slowly;      \
     } while (0)
-#define IS_STRING (text[at] == '"' && places < end && text[*places] == '"')
+#define IS_STRING (text[at] == '"' && places < end && (plain || text[*places] == '"'))
+
+/* One store, and not two. */
+static inline void put(struct json_token *t, uint32_t at, uint32_t link) {
+    uint64_t both = htole64(at | (uint64_t)link << 32);
+    memcpy(t, &both, sizeof both);
+}
 
 /* Walks the places of a window: take() says what each means; this does the same for those that are usual, with the state in
- * the place of the program and not in memory. */
-static bool walk_window(struct walk *w, const uint32_t *places, const uint32_t *end) {
+ * the place of the program and not in memory. `plain`: it has no backslash, so that behind the quote that begins a string stands the one
+ * that ends it. */
+static inline __attribute__((always_inline)) bool walk_window(struct walk *w, const uint32_t *places,
+                                                              const uint32_t *end, bool plain) {
     const char *const text = w->text, *const limit = text + w->len;
     struct json_token *const tokens = w->tokens, *t = tokens + w->count;
     uint32_t depth = w->depth, members = depth ? w->keys[depth - 1] : 0,
@@ -331,18 +344,22 @@ first_key:
     if (!IS_STRING)
         SLOWLY(FIRST_KEY);
 key:
-    if (!IS_STRING || members == JSON_KEYS_MAX)
+    if (__builtin_expect(members == JSON_KEYS_MAX || end - places < 3, 0))
+        SLOWLY(KEY);
+    if (__builtin_expect(text[at] != '"' || (!plain && text[places[0]] != '"') || text[places[1]] != ':', 0))
         SLOWLY(KEY);
     members++;
-    *t++ = (struct json_token){at, *places++};
-    NEXT_PLACE(COLON);
+    put(t++, at, places[0]);
+    at = places[2];
+    places += 3;
+    goto value;
 colon:
     if (text[at] != ':')
         SLOWLY(COLON);
     NEXT_PLACE(VALUE);
 value:
     if (IS_STRING) {
-        *t++ = (struct json_token){at, *places++};
+        put(t++, at, *places++);
     } else if ((text[at] | 0x20) == '{') { /* or [ */
         bool object = text[at] == '{';
         if (depth == JSON_DEPTH_MAX)
@@ -351,7 +368,7 @@ value:
             w->keys[depth - 1] = members;
         w->open[depth++] = (uint32_t)(t - tokens);
         members = object ? 0 : ITEMS;
-        *t++ = (struct json_token){at, 0};
+        put(t++, at, 0);
         NEXT_PLACE(object ? FIRST_KEY : FIRST_VALUE);
         if (text[at] == (object ? '}' : ']'))
             goto close;
@@ -362,7 +379,7 @@ value:
         uint32_t behind = end_of_scalar(w, at, text, limit);
         if (!behind)
             SLOWLY(VALUE);
-        *t++ = (struct json_token){at, behind};
+        put(t++, at, behind);
     }
     if (!depth)
         goto done;
@@ -380,7 +397,7 @@ behind_value:
         SLOWLY(NEXT);
 close:
     tokens[w->open[--depth]].link = (uint32_t)(t - tokens);
-    *t++ = (struct json_token){at, w->open[depth]};
+    put(t++, at, w->open[depth]);
     if (depth) {
         members = w->keys[depth - 1];
         goto behind_value;
@@ -444,6 +461,7 @@ int json_index(struct json_index *x, struct b_slice text, struct json_fault *fau
         uint32_t n = w.len - at < WINDOW ? w.len - at : WINDOW;
         if (reserve(x, &w))
             return -ENOMEM;
+        s.backslash = false;
         uint32_t *end = by->scan(&s, (const unsigned char *)text.ptr + at, n / JSON_BLOCK, at, x->places);
         if (n % JSON_BLOCK) { /* no byte behind the text is read */
             memset(last, ' ', sizeof last);
@@ -453,7 +471,8 @@ int json_index(struct json_index *x, struct b_slice text, struct json_fault *fau
         s.utf8 |= s.incomplete && at + n == w.len;
         if (s.utf8 || s.control)
             find_bytes(&w, &s);
-        good = !w.why && walk_window(&w, x->places, end);
+        good = !w.why &&
+               (s.backslash ? walk_window(&w, x->places, end, false) : walk_window(&w, x->places, end, true));
     }
     if (good && w.in_string)
         good = fail(&w, w.len, "a string without end");

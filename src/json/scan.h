@@ -9,6 +9,7 @@
 #include "base/slice.h"
 
 #define JSON_BLOCK 64
+#define JSON_PLACES_MORE 16
 
 /* A bit for each byte of a block, the first one lowest. */
 struct json_masks {
@@ -24,6 +25,7 @@ struct json_scan {
     uint64_t in_string;                    /* all bits: the block begins inside a string */
     uint64_t scalar;                       /* 1: the byte before belonged to a number or a literal */
     bool control;                          /* there was a control character inside a string */
+    bool backslash;                        /* there was one; the caller clears it */
     bool utf8;                             /* there was a byte sequence that is no UTF-8 */
     _Alignas(32) unsigned char before[32]; /* the last bytes of the block before, for the scanner's use */
     bool incomplete;                       /* a character of UTF-8 goes on in the next block, likewise */
@@ -33,8 +35,8 @@ struct json_scanner {
     const char *name;
     bool (*here)(void); /* whether this processor can */
     /* Writes the places in `blocks` blocks at p, which begin at `base` of the text, and gives the end of them: brackets, colons
-     * and commas, both quotes of strings, the backslashes inside, and where numbers and literals begin. Up to 8 more
-     * numbers are written behind them. */
+     * and commas, both quotes of strings, the backslashes inside, and where numbers and literals begin. Up to
+     * JSON_PLACES_MORE numbers are written behind them. */
     uint32_t *(*scan)(struct json_scan *s, const unsigned char *p, size_t blocks, uint32_t base,
                       uint32_t *out);
 };
@@ -42,7 +44,7 @@ extern const struct json_scanner json_scalar;
 /* scan_scalar.c: 64 bytes, for scanners that have nothing better. */
 void json_check_utf8(struct json_scan *s, const unsigned char *p);
 #ifdef __x86_64__
-extern const struct json_scanner json_sse2, json_avx2;
+extern const struct json_scanner json_sse2, json_avx2, json_avx512;
 #endif
 
 /* The backslashes that escape the byte behind them; *escaped has those bytes. They are few: one after the other. */
@@ -68,12 +70,17 @@ static inline uint64_t json_prefix_xor(uint64_t x) {
     return x;
 }
 
+/* The lowest bit's number; anything when there is none. A scanner may define it before: with BMI it is one instruction. */
+#ifndef JSON_LOWEST
+#define JSON_LOWEST(bits) __builtin_ctzll((bits) | (uint64_t)1 << 63)
+#endif
+
 /* Eight places, wanted or not; gives the bits behind them. */
 static inline __attribute__((always_inline)) uint64_t json_write_eight(uint64_t bits, uint32_t base,
                                                                        uint32_t *out) {
 #pragma GCC unroll 8
     for (unsigned i = 0; i < 8; i++) {
-        out[i] = base + (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
+        out[i] = base + (uint32_t)JSON_LOWEST(bits);
         bits &= bits - 1;
     }
     return bits;
@@ -91,15 +98,17 @@ static inline __attribute__((always_inline)) uint32_t *json_write_places(uint64_
     return out + count;
 }
 
-static inline __attribute__((always_inline)) uint32_t *json_take_block(struct json_scan *s,
-                                                                       const struct json_masks *m,
-                                                                       uint64_t (*prefix_xor)(uint64_t),
-                                                                       uint32_t base, uint32_t *out) {
+static inline __attribute__((always_inline)) uint32_t *
+json_take_block(struct json_scan *s, const struct json_masks *m, uint64_t (*prefix_xor)(uint64_t),
+                uint32_t *(*write)(uint64_t bits, uint32_t base, uint32_t *out), uint32_t base,
+                uint32_t *out) {
     uint64_t escapes = 0, escaped = s->escaped;
-    if (m->backslash)
+    if (m->backslash) {
         escapes = json_escapes(s, m->backslash, &escaped);
-    else
+        s->backslash = true;
+    } else {
         s->escaped = 0;
+    }
     uint64_t quotes = m->quote & ~escaped;
     uint64_t inside =
         prefix_xor(quotes) ^ s->in_string; /* from the opening quote on, without the closing one */
@@ -108,7 +117,7 @@ static inline __attribute__((always_inline)) uint32_t *json_take_block(struct js
     uint64_t scalar = ~(m->op | m->space | quotes | inside);
     uint64_t begins = scalar & ~(scalar << 1 | s->scalar);
     s->scalar = scalar >> 63;
-    return json_write_places((m->op & ~inside) | quotes | begins | (escapes & inside), base, out);
+    return write((m->op & ~inside) | quotes | begins | (escapes & inside), base, out);
 }
 
 #endif

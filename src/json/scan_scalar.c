@@ -88,7 +88,7 @@ static uint32_t *scan(struct json_scan *s, const unsigned char *p, size_t blocks
         }
         if (s->incomplete || high & 0x80)
             json_check_utf8(s, p);
-        out = json_take_block(s, &m, json_prefix_xor, base, out);
+        out = json_take_block(s, &m, json_prefix_xor, json_write_places, base, out);
     }
     return out;
 }

@@ -35,7 +35,7 @@ static uint32_t *scan(struct json_scan *s, const unsigned char *p, size_t blocks
         uint64_t high = add(p, 0, &m) | add(p + 16, 16, &m) | add(p + 32, 32, &m) | add(p + 48, 48, &m);
         if (s->incomplete || high)
             json_check_utf8(s, p);
-        out = json_take_block(s, &m, json_prefix_xor, base, out);
+        out = json_take_block(s, &m, json_prefix_xor, json_write_places, base, out);
     }
     return out;
 }

@@ -345,7 +345,26 @@ static void write_each(struct json_env *env, const struct json_node *n, struct b
     b_text_char(out, ']');
 }
 
+/* The value that a reference of slots and members alone leads to, which are most; missing: it takes a closer look. */
+static struct json_value plain_reference(const struct json_env *env, const struct json_node *n) {
+    const struct json_operand *slot = &env->slots[n->number];
+    struct json_value v = {0};
+    if (slot->kind != JSON_OPERAND_VALUE)
+        return v;
+    v = slot->at;
+    for (const struct json_node *s = n->first; s && v.index; s = s->next)
+        v = s->kind == JSON_N_MEMBER ? json_member(v, s->text) : (struct json_value){0};
+    return v;
+}
+
 void json_evaluate(struct json_env *env, const struct json_node *n, struct b_text *out) {
+    if (n->kind == JSON_N_SLOT && !env->why) {
+        struct json_value v = plain_reference(env, n);
+        if (v.index) {
+            b_text_slice_add(out, json_slice(v));
+            return;
+        }
+    }
     switch (n->kind) {
     case JSON_N_CONSTANT: b_text_slice_add(out, n->text); break;
     case JSON_N_TEXT: write_text(env, n, out); break;

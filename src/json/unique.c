@@ -8,7 +8,7 @@
 
 #define FEW 12 /* keys that are compared with each other; more are hashed */
 
-/* The keys of one object so far. There is one for each depth, used again by the next object there. */
+/* The keys of one object so far. */
 struct seen {
     struct b_slice few[FEW];
     uint64_t marks; /* of the few: a key with a new mark is new */
@@ -68,69 +68,45 @@ static int add(struct seen *s, struct b_slice key) {
     return 0;
 }
 
-/* A walk over all tokens. */
-struct walk {
-    const struct json_index *x;
-    struct b_hash_key key;
-    struct b_arena arena;
-    struct seen *at[JSON_DEPTH_MAX + 1]; /* by depth; NULL: none was needed yet */
-    bool object[JSON_DEPTH_MAX + 1];     /* what is open there */
-    unsigned depth;                      /* 0: nothing is */
-    bool key_due;
-};
+/* What stands between the quotes of the key at token n, decoded. ptr NULL: memory is short. */
+static inline struct b_slice key_at(const struct json_index *x, uint32_t n, struct b_arena *arena) {
+    const struct json_token *t = &x->tokens[n];
+    if (t->link & JSON_ESCAPED)
+        return json_text((struct json_value){.index = x, .token = n}, arena);
+    return b_slice(x->text.ptr + t->at + 1, t->link - t->at - 1);
+}
 
-static int open_object(struct walk *w) {
-    struct seen *s = w->at[w->depth];
-    if (!s) {
-        s = w->at[w->depth] = b_arena_alloc(&w->arena, sizeof *s);
-        if (!s)
-            return -ENOMEM;
-        b_map_init(&s->many, w->x->tag, w->key);
-    } else if (s->count > FEW) {
-        b_map_free(&s->many);
-        b_map_init(&s->many, w->x->tag, w->key);
-    }
+/* The keys of the object at this token, from one to the next over what the values hold. 0, -ENOMEM, or the token of a key that was there
+ * before. */
+static int64_t check_object(const struct json_index *x, uint32_t object, struct seen *s,
+                            struct b_arena *arena) {
+    uint32_t behind = x->tokens[object].link;
+    int64_t found = 0;
     s->marks = s->count = 0;
-    return 0;
-}
-
-static int take_key(struct walk *w, uint32_t n) {
-    struct b_slice text = json_text((struct json_value){.index = w->x, .token = n}, &w->arena);
-    return text.ptr ? add(w->at[w->depth], text) : -ENOMEM;
-}
-
-/* 1 at a key that was there before; 0 or -ENOMEM. */
-static int take(struct walk *w, uint32_t n) {
-    char c = w->x->text.ptr[w->x->tokens[n].at];
-    if (c == '{' || c == '[') {
-        w->object[++w->depth] = w->key_due = c == '{';
-        return c == '{' ? open_object(w) : 0;
+    for (uint32_t n = object + 1; n < behind && !found; n = json_behind(x, n + 1)) {
+        struct b_slice key = key_at(x, n, arena);
+        int rc = key.ptr ? add(s, key) : -ENOMEM;
+        found = rc > 0 ? (int64_t)n : rc;
     }
-    if (w->key_due && c == '"') {
-        w->key_due = false;
-        return take_key(w, n);
+    if (s->count > FEW || found) {
+        struct b_hash_key hash_key = s->many.key;
+        b_map_free(&s->many);
+        b_map_init(&s->many, x->tag, hash_key);
     }
-    w->depth -= c == '}' || c == ']';
-    w->key_due = w->object[w->depth]; /* a value is over */
-    return 0;
+    return found;
 }
 
 int json_unique_keys(const struct json_index *x, struct b_hash_key key, struct json_fault *fault) {
-    struct walk w; /* not cleared whole: most texts are small */
-    int rc = 0;
-    w.x = x;
-    w.key = key;
-    w.depth = 0;
-    w.key_due = w.object[0] = false;
-    memset(w.at, 0, sizeof w.at);
-    b_arena_init(&w.arena, x->tag, NULL, NULL, 0,
-                 x->text.len + JSON_DEPTH_MAX * sizeof(struct seen) + B_ARENA_CHUNK);
-    for (uint32_t n = 0; n < x->count && rc == 0; n++)
-        if ((rc = take(&w, n)) > 0)
-            json_locate(x, x->tokens[n].at, "a key that the object has already", fault);
-    for (unsigned i = 0; i <= JSON_DEPTH_MAX; i++)
-        if (w.at[i])
-            b_map_free(&w.at[i]->many);
-    b_arena_release(&w.arena);
-    return rc > 0 ? -EINVAL : rc;
+    struct seen s; /* not cleared whole: most texts are small */
+    struct b_arena arena;
+    int64_t found = 0;
+    b_map_init(&s.many, x->tag, key);
+    b_arena_init(&arena, x->tag, NULL, NULL, 0, x->text.len + B_ARENA_CHUNK);
+    for (uint32_t n = 0; n < x->count && !found; n++)
+        if (x->text.ptr[x->tokens[n].at] == '{')
+            found = check_object(x, n, &s, &arena);
+    if (found > 0)
+        json_locate(x, x->tokens[found].at, "a key that the object has already", fault);
+    b_arena_release(&arena);
+    return found > 0 ? -EINVAL : (int)found;
 }

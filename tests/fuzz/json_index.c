@@ -1,9 +1,10 @@
-/* The index of a JSON text: every scanner says the same, and what a plain recursive parser says; a cursor then goes through all
- * of it without leaving the text, and what it cuts out is JSON again. */
+/* The index of a JSON text: every scanner says the same, and what a plain recursive parser says, and what jansson says, where it is
+ * installed; a cursor then goes through all of it without leaving the text, and what it cuts out is JSON again. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
+#include "outside/jansson.h"
 #include "json/cursor.h"
 #include "json/unique.h"
 #include "json/utf8.h"
@@ -162,6 +163,15 @@ static bool plainly(const char *text, size_t size) {
     return s.p == s.end;
 }
 
+/* --- a parser of others --- */
+
+/* Where it is installed. */
+static void ask_another(const char *text, size_t size, int rc, const char *why) {
+    bool of_limits = rc && (strncmp(why, "brackets", 8) == 0 || strncmp(why, "an object", 9) == 0);
+    int takes = jansson_takes ? jansson_takes(text, size) : -1;
+    assert(takes < 0 || of_limits || (rc == 0) == takes);
+}
+
 /* --- what the index says --- */
 
 /* Pairwise, decoded. */
@@ -221,6 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int rc = json_index(&first, b_slice(text, size), &fault);
     assert((rc == 0) == plainly(text, size));
     assert(rc == 0 || (fault.why && fault.at <= size && fault.line >= 1 && fault.column >= 1));
+    ask_another(text, size, rc, fault.why);
     for (const char *const *name = json_scanners(); *name; name++) {
         assert(json_use_scanner(*name));
         assert(json_index(&other, b_slice(text, size), &fault) == rc && other.count == first.count);
