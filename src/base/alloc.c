@@ -154,9 +154,7 @@ void b_alloc_cache_close(void) {
 
 /* --- the allocator --- */
 
-void *b_alloc(enum b_tag tag, size_t size) {
-    if (must_fail() || size > SIZE_MAX - sizeof(struct header))
-        return NULL;
+static void *new_block(enum b_tag tag, size_t size) {
     int class = class_of(tag, size);
     void *kept = class < 0 ? NULL : take_kept(class);
     if (kept)
@@ -170,6 +168,10 @@ void *b_alloc(enum b_tag tag, size_t size) {
     b_alloc_account(tag, (int64_t)size);
     atomic_fetch_add_explicit(&shard()->allocations[tag], 1, memory_order_relaxed);
     return h + 1;
+}
+
+void *b_alloc(enum b_tag tag, size_t size) {
+    return must_fail() || size > SIZE_MAX - sizeof(struct header) ? NULL : new_block(tag, size);
 }
 
 void *b_zalloc(enum b_tag tag, size_t size) {
@@ -187,6 +189,17 @@ void *b_realloc(enum b_tag tag, void *ptr, size_t size) {
     struct header *h = (struct header *)ptr - 1;
     if (h->magic != MAGIC)
         abort(); /* not ours, or freed: going on would corrupt the heap */
+    if (class_of(tag, size) >= 0 &&
+        h->size <= (size_t)1 << CLASS_MAX) { /* from one that is kept to one that is kept */
+        if (size <= h->size && class_of(tag, h->size) == class_of(tag, size))
+            return ptr;
+        void *moved = new_block(tag, size);
+        if (moved) {
+            memcpy(moved, ptr, size < h->size ? size : h->size);
+            b_free(ptr);
+        }
+        return moved;
+    }
     int64_t was = (int64_t)h->size;
     struct header *n = realloc(h, sizeof *n + size);
     if (!n)

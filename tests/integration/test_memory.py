@@ -1,5 +1,6 @@
 """What connections and requests cost. Bytes are counted on the release build: sanitizers have costs of their own."""
 import contextlib
+import json
 import os
 import resource
 import socket
@@ -197,7 +198,33 @@ STEADY = {
 def test_steady_requests_allocate_nothing(lab, request_bytes):
     """The counters of the allocator, for a hundred requests on kept connections: the scrapes' own are not counted."""
     weir = lab.weir(proxy(lab.origin(lambda request, peer: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")))
+    grown, unloaded = allocations_of_a_hundred(weir, request_bytes, b"hi")
+    assert sum(grown.values()) - sum(unloaded.values()) <= 5, (grown, unloaded)
 
+
+CALL = {"upstream": "origin", "path": "/a", "need": "strong"}
+COMPOSED = {
+    "merge": {"calls": {name: CALL for name in "abcd"}, "response": {"a": "$a", "b": "$b.items", "c": "$c.name", "d": "$d"}},
+    "dependent": {"calls": {"a": CALL, "b": {**CALL, "path": "/{a.name}"}}, "response": {"b": "$b.items[0]", "text": "{a.name} of {b.name}"}},
+    "each": {"calls": {"a": CALL, "b": {**CALL, "path": "/{i.n}", "each": {"in": "$a.items", "as": "i", "max": 3}}},
+             "response": {"$each": "$b", "$as": "x", "$do": {"name": "$x.name"}}},
+}
+
+
+@counted
+@pytest.mark.parametrize("aggregate", COMPOSED.values(), ids=COMPOSED.keys())
+def test_steady_aggregates_allocate_nothing(lab, aggregate):
+    answer = json.dumps({"name": "x", "items": [{"n": n, "text": "t" * 30} for n in range(50)]}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
+    config = proxy(lab.origin(lambda request, peer: head + answer))
+    config["routes"] = [{"match": "/*", "aggregate": aggregate}]
+    weir = lab.weir(config)
+    grown, unloaded = allocations_of_a_hundred(weir, STEADY["get"], weir.get("/a").body)
+    assert sum(grown.values()) - sum(unloaded.values()) <= 5, (grown, unloaded)
+
+
+def allocations_of_a_hundred(weir, request_bytes, answer):
+    """By subsystem: what the allocator counts for a hundred requests on kept connections, and for the scrapes alone."""
     def allocations():
         metrics = weir.metrics()
         return {name: metrics.sum("weir_allocations_total", subsystem=name)
@@ -210,7 +237,7 @@ def test_steady_requests_allocate_nothing(lab, request_bytes):
             for at in range(count):
                 one = clients.sockets[at % 4]
                 one.sendall(request_bytes)
-                clients.answer(one, b"hi")
+                clients.answer(one, answer)
 
         some(100)
         allocations()
@@ -218,8 +245,7 @@ def test_steady_requests_allocate_nothing(lab, request_bytes):
         unloaded = {name: value - before[name] for name, value in allocations().items()}
         before = allocations()
         some(100)
-        grown = {name: value - before[name] for name, value in allocations().items()}
-        assert sum(grown.values()) - sum(unloaded.values()) <= 5, (grown, unloaded)
+        return {name: value - before[name] for name, value in allocations().items()}, unloaded
 
 
 # ---- memory pressure (R17) ----
