@@ -197,8 +197,12 @@ int gw_wait_body(struct exchange *ex, struct rt_stream *other) {
 }
 
 int gw_read_whole_body(struct exchange *ex, struct b_text *out) {
+    const struct http_field *coding = http_fields_find(&ex->req.fields, HTTP_FIELD_CONTENT_ENCODING);
     struct b_slice piece;
     int rc;
+    if (coding && !b_slice_ieq(http_field_value(coding), B_LIT("identity")))
+        return gw_error(ex, HTTP_E_CONTENT_CODING, "the body is coded (%.*s), and has to be read",
+                        B_FMT(http_field_value(coding)));
     if (ex->req.body == HTTP_BODY_LENGTH && ex->req.content_length <= ex->route->max_body)
         b_text_reserve_exactly(out, (size_t)ex->req.content_length);
     while ((rc = gw_read_body(ex, &piece)) > 0)

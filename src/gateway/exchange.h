@@ -87,7 +87,8 @@ struct exchange {
 /* The next piece, lent until the next wait: 1, 0 at the end, or -(enum http_error): body_timeout, body_too_large,
  * client_closed, bad_chunk_size, ... Sends 100 Continue when the client waits for it. */
 int gw_read_body(struct exchange *ex, struct b_slice *piece) __attribute__((warn_unused_result));
-/* Appends all of it to `out`, which is on the heap. 0 or -(enum http_error). */
+/* Appends all of it to `out`, which is on the heap, to be read by weir itself: one that is compressed is refused. 0 or
+ * -(enum http_error). */
 int gw_read_whole_body(struct exchange *ex, struct b_text *out) __attribute__((warn_unused_result));
 /* Waits until gw_read_body will not wait (0), or until `other` is readable (1), or -(enum http_error). */
 int gw_wait_body(struct exchange *ex, struct rt_stream *other) __attribute__((warn_unused_result));

@@ -54,6 +54,7 @@ struct pg_conn {
     bool lost;                    /* it is of no use any more */
     uint64_t known[ST_KNOWN_MAX]; /* statements that it has prepared */
     unsigned known_count;
+    unsigned failures;    /* to connect, in a row: the next try begins with the next address */
     char state[6];        /* SQLSTATE of the last failure; "" when it was no answer of the server */
     char why[ST_WHY_MAX]; /* and what it was */
 };
@@ -76,9 +77,9 @@ int st_pg_probe(struct pg_conn *c, rt_time deadline);
 
 /* postgres_table.c: statements of a sink, in its arena. */
 struct pg_table {
-    const char *insert, *reject, *prune; /* SQL */
-    Oid *elements;                       /* types of the columns' arrays */
-    bool *as_text;                       /* values go as texts and are cast by the database */
+    const char *insert, *reject, *prune, *prune_rejected; /* SQL */
+    Oid *elements;                                        /* types of the columns' arrays */
+    bool *as_text; /* values go as texts and are cast by the database */
 };
 int st_pg_prepare_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline);
 /* Whether the statements of the sink are ones that the table takes. */

@@ -109,23 +109,97 @@ static const char *given(const struct options *o, const char *keyword) {
     return NULL;
 }
 
-/* libpq would look a name up itself, and block: it gets the address too, and keeps the name for TLS. */
-static int resolve(struct pg_conn *c, struct options *o, struct b_arena *arena, rt_time deadline) {
-    const char *host = given(o, "host");
-    if (!host || !*host || host[0] == '/' || strchr(host, ',') || given(o, "hostaddr"))
+static void replace(struct options *o, const char *keyword, const char *value) {
+    for (unsigned i = 0; i < o->count; i++)
+        if (strcmp(o->keywords[i], keyword) == 0)
+            o->values[i] = value;
+    if (!given(o, keyword))
+        add(o, keyword, value);
+}
+
+/* The nth of a list with commas; ptr NULL: there are not so many. */
+static struct b_slice nth(const char *list, unsigned n) {
+    for (; list && n; n--)
+        if ((list = strchr(list, ',')))
+            list++;
+    return list ? b_slice(list, strcspn(list, ",")) : b_slice(NULL, 0);
+}
+
+/* A port for each host, or one for all of them. */
+static struct b_slice port_of(const char *ports, unsigned n) {
+    return nth(ports, ports && strchr(ports, ',') ? n : 0);
+}
+
+#define HOSTS_MAX 32
+
+/* Where to connect to: hosts, each with all of its addresses. */
+struct hosts {
+    struct {
+        struct b_slice name, address, port;
+    } at[HOSTS_MAX];
+    unsigned count;
+    struct net_addresses found; /* of one of them */
+};
+
+static int add_host(struct hosts *h, struct b_slice name, struct b_slice address, struct b_slice port,
+                    struct b_arena *arena) {
+    if (h->count == HOSTS_MAX)
         return 0;
-    struct net_addresses *found = b_arena_alloc(arena, sizeof *found);
-    char *text = b_arena_alloc(arena, NET_ADDRESS_TEXT);
-    if (!found || !text)
-        return -ENOMEM;
-    int rc = net_resolve(b_slice_cstr(host), 0, deadline, found);
-    if (rc) {
-        snprintf(c->why, sizeof c->why, "the name %s is not found: %s", host, strerror(-rc));
-        return rc;
+    h->at[h->count].name = name;
+    h->at[h->count].address = b_arena_copy(arena, address);
+    h->at[h->count].port = port;
+    return h->at[h->count++].address.ptr ? 0 : -ENOMEM;
+}
+
+static int resolve_one(struct pg_conn *c, struct hosts *h, struct b_slice host, struct b_slice port,
+                       struct b_arena *arena, rt_time deadline) {
+    if (!host.len || host.ptr[0] == '/')
+        return add_host(h, host, B_LIT(""), port, arena);
+    int rc = net_resolve(host, 0, deadline, &h->found);
+    if (rc)
+        snprintf(c->why, sizeof c->why, "the name %.*s is not found: %s", B_FMT(host), strerror(-rc));
+    for (unsigned i = 0; rc == 0 && i < h->found.count; i++) {
+        char text[NET_ADDRESS_TEXT];
+        rc = add_host(h, host, b_slice(text, net_format_ip(&h->found.list[i], text)), port, arena);
     }
-    text[net_format_ip(&found->list[0], text)] = 0;
-    add(o, "hostaddr", text);
+    return rc;
+}
+
+/* The lists that libpq takes, of the same length each; the first one is that after the one that failed last. */
+static int write_hosts(struct options *o, const struct hosts *h, unsigned first, struct b_arena *arena) {
+    static const char *const keywords[] = {"host", "hostaddr", "port"};
+    for (unsigned k = 0; k < 3; k++) {
+        struct b_text list = b_text_heap(B_TAG_STORE, 65536);
+        for (unsigned i = 0; i < h->count; i++) {
+            unsigned at = (first + i) % h->count;
+            if (i)
+                b_text_char(&list, ',');
+            b_text_slice_add(&list, k == 0 ? h->at[at].name : k == 1 ? h->at[at].address : h->at[at].port);
+        }
+        b_text_char(&list, 0);
+        const char *copy = list.failed ? NULL : b_arena_copy(arena, b_text_slice(&list)).ptr;
+        b_text_free(&list);
+        if (!copy)
+            return -ENOMEM;
+        replace(o, keywords[k], copy);
+    }
     return 0;
+}
+
+/* libpq would look names up itself, and block: it gets all addresses too, tries one after the other, and keeps the names for TLS. */
+static int resolve(struct pg_conn *c, struct options *o, struct b_arena *arena, rt_time deadline) {
+    const char *host = given(o, "host"), *port = given(o, "port");
+    int rc = 0;
+    if (!host || !*host || given(o, "hostaddr"))
+        return 0;
+    struct hosts *h = b_arena_zalloc(arena, sizeof *h);
+    if (!h)
+        return -ENOMEM;
+    for (unsigned i = 0; i == 0 || nth(host, i).ptr; i++) {
+        int failed = resolve_one(c, h, nth(host, i), port_of(port, i), arena, deadline);
+        rc = failed ? failed : rc;
+    }
+    return h->count ? write_hosts(o, h, c->failures, arena) : rc; /* one that is found is enough */
 }
 
 static void ignore_notice(void *arg, const PGresult *r) {
@@ -193,6 +267,7 @@ int st_pg_connect(struct pg_conn *c, const char *conninfo, rt_time deadline) {
         snprintf(c->why, sizeof c->why, "out of memory");
     c->pq->conninfoFree(parsed);
     b_arena_release(&arena);
+    c->failures = rc ? c->failures + 1 : 0;
     if (rc)
         st_pg_close(c);
     return rc;

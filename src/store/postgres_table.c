@@ -97,9 +97,13 @@ static bool fill(struct pg_table *pt, struct st_sink *sink, struct b_slice sql) 
                                t->name, a);
     pt->prune = st_sql_expand(
         "DELETE FROM \"{table}\" WHERE ctid IN (SELECT ctid FROM \"{table}\" WHERE received_at < "
-        "now() - interval '%lld seconds' LIMIT %d FOR UPDATE SKIP LOCKED)",
+        "now() - interval '%1$lld seconds' LIMIT %2$d FOR UPDATE SKIP LOCKED)",
         t->name, a);
-    return pt->insert && pt->reject && pt->prune;
+    pt->prune_rejected = st_sql_expand(
+        "DELETE FROM \"{table}_rejected\" WHERE id IN (SELECT id FROM (SELECT id, received_at FROM \"{table}_rejected\" "
+        "ORDER BY id LIMIT %2$d) AS first WHERE received_at < now() - interval '%1$lld seconds')",
+        t->name, a);
+    return pt->insert && pt->reject && pt->prune && pt->prune_rejected;
 }
 
 /* Made once, and again only when the table has got other types: batches that are under way use what was there. */
@@ -136,13 +140,13 @@ int st_pg_check_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline)
     return rc || !sink->table.rejects ? rc : st_pg_prepare(&w, 'r', t->reject, st_pg_reject_types, 3);
 }
 
-int st_pg_prune(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
-    const struct pg_table *pt = sink->prepared;
+/* 1: there are more, 0, or negative. */
+static int prune_by(struct pg_conn *c, struct st_sink *sink, const char *format, rt_time deadline) {
     char sql[512];
     PGresult *r = NULL;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(sql, sizeof sql, pt->prune, (long long)(atomic_load(&sink->keep) / RT_S), PRUNED_AT_ONCE);
+    snprintf(sql, sizeof sql, format, (long long)(atomic_load(&sink->keep) / RT_S), PRUNED_AT_ONCE);
 #pragma GCC diagnostic pop
     int rc = st_pg_exec(c, sql, deadline, &r);
     if (rc)
@@ -150,4 +154,13 @@ int st_pg_prune(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
     bool more = strtoul(c->pq->cmdTuples(r), NULL, 10) == PRUNED_AT_ONCE;
     c->pq->clear(r);
     return more;
+}
+
+int st_pg_prune(struct pg_conn *c, struct st_sink *sink, rt_time deadline) {
+    const struct pg_table *pt = sink->prepared;
+    int more = prune_by(c, sink, pt->prune, deadline);
+    if (more < 0 || !sink->table.rejects)
+        return more;
+    int more_rejected = prune_by(c, sink, pt->prune_rejected, deadline);
+    return more_rejected < 0 ? more_rejected : more | more_rejected;
 }

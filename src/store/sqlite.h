@@ -23,9 +23,10 @@ struct sqlite_store {
     bool checkpoint_wanted, checkpointer_runs, stop_checkpointer;
 };
 
+#define ST_SQLITE_PRUNES 2
 /* Statements of a sink. */
 struct sqlite_table {
-    sqlite3_stmt *insert, *reject, *prune;
+    sqlite3_stmt *insert, *reject, *prune[ST_SQLITE_PRUNES]; /* of the table, and of NAME_rejected */
 };
 
 /* sqlite_open.c. NULL with *why. */

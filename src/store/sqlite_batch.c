@@ -19,6 +19,20 @@ static sqlite3_stmt *prepare_for(sqlite3 *db, struct st_sink *sink, const char *
     return stmt;
 }
 
+/* Rows come in the order of time, so the oldest are the first of a table: no index is needed, nor a search. */
+static bool prepare_prunes(sqlite3 *db, struct st_sink *sink, char *why) {
+    static const char *const sql[ST_SQLITE_PRUNES] = {
+        "DELETE FROM \"{table}\" WHERE rowid IN (SELECT rowid FROM (SELECT rowid, received_at FROM \"{table}\" "
+        "ORDER BY rowid LIMIT ?2) WHERE received_at < ?1)",
+        "DELETE FROM \"{table}_rejected\" WHERE id IN (SELECT id FROM (SELECT id, received_at FROM \"{table}_rejected\" "
+        "ORDER BY id LIMIT ?2) WHERE received_at < ?1)"};
+    struct sqlite_table *t = sink->prepared;
+    for (unsigned i = 0; i < (sink->table.rejects ? 2 : 1); i++)
+        if (!t->prune[i] && !(t->prune[i] = prepare_for(db, sink, sql[i], why)))
+            return false;
+    return true;
+}
+
 int st_sqlite_prepare_table(sqlite3 *db, struct st_sink *sink, char *why) {
     struct sqlite_table *t = b_zalloc(B_TAG_STORE, sizeof *t);
     if (!t) {
@@ -33,14 +47,8 @@ int st_sqlite_prepare_table(sqlite3 *db, struct st_sink *sink, char *why) {
                  prepare_for(db, sink,
                              "INSERT INTO \"{table}_rejected\" (received_at, reason, item) VALUES (?, ?, ?)",
                              why)) != NULL;
-    /* rows come in the order of time, so the oldest are the first of the table: no index is needed, nor a search */
     if (good && atomic_load(&sink->keep))
-        good =
-            (t->prune =
-                 prepare_for(db, sink,
-                             "DELETE FROM \"{table}\" WHERE rowid IN (SELECT rowid FROM (SELECT rowid, "
-                             "received_at FROM \"{table}\" ORDER BY rowid LIMIT ?2) WHERE received_at < ?1)",
-                             why)) != NULL;
+        good = prepare_prunes(db, sink, why);
     if (good)
         return SQLITE_OK;
     int rc = sqlite3_extended_errcode(db);
@@ -56,7 +64,8 @@ void st_sqlite_drop_table(struct st_sink *sink) {
         return;
     sqlite3_finalize(t->insert);
     sqlite3_finalize(t->reject);
-    sqlite3_finalize(t->prune);
+    for (unsigned i = 0; i < ST_SQLITE_PRUNES; i++)
+        sqlite3_finalize(t->prune[i]);
     b_free(t);
 }
 
@@ -200,15 +209,22 @@ int st_sqlite_batch(struct sqlite_store *q, struct st_batch *b, char *why) {
 
 bool st_sqlite_prune(struct sqlite_store *q, struct st_sink *sink) {
     struct sqlite_table *t = sink->prepared;
-    char before[B_RFC3339_LEN];
-    if (!t || !t->prune)
+    char before[B_RFC3339_LEN], why[ST_WHY_MAX];
+    bool more = false;
+    if (!t)
         return false;
     b_format_rfc3339(before, (rt_wall_clock() - atomic_load(&sink->keep)) / 1000);
-    sqlite3_bind_text(t->prune, 1, before, B_RFC3339_LEN, SQLITE_STATIC);
-    sqlite3_bind_int(t->prune, 2, PRUNED_AT_ONCE);
-    int rc = st_sqlite_run(t->prune);
-    if (rc)
+    bool good = prepare_prunes(q->db, sink, why); /* `keep` may have come with a reload */
+    for (unsigned i = 0; good && i < ST_SQLITE_PRUNES && t->prune[i]; i++) {
+        sqlite3_bind_text(t->prune[i], 1, before, B_RFC3339_LEN, SQLITE_STATIC);
+        sqlite3_bind_int(t->prune[i], 2, PRUNED_AT_ONCE);
+        good = st_sqlite_run(t->prune[i]) == SQLITE_OK;
+        more |= good && sqlite3_changes(q->db) == PRUNED_AT_ONCE;
+        if (!good)
+            snprintf(why, sizeof why, "%s", sqlite3_errmsg(q->db));
+    }
+    if (!good)
         B_LOG(B_WARN, "store", "store %s: old rows of %.*s stay: %s", q->store->name, B_FMT(sink->table.name),
-              sqlite3_errmsg(q->db));
-    return rc == SQLITE_OK && sqlite3_changes(q->db) == PRUNED_AT_ONCE;
+              why);
+    return good && more;
 }

@@ -1,7 +1,9 @@
 """Webhooks of Alertmanager: what is acknowledged is in the table, once, and as it last was."""
+import gzip
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 
@@ -9,7 +11,7 @@ import pytest
 import yaml
 
 from databases import Postgres, PostgresServer, Sqlite, available
-from harness import run_weir
+from harness import free_port, run_weir
 from wire import Truncated, wait_until
 
 pytestmark = pytest.mark.release
@@ -563,6 +565,14 @@ def test_a_schema_of_a_newer_weir_is_left_alone(lab, database):
     assert "newer weir" in send(weir, webhook(alert()), 503)["detail"]
 
 
+def test_a_compressed_body_is_refused_by_name(lab, sqlite):
+    weir = lab.weir(config(sqlite))
+    body = gzip.compress(json.dumps(webhook(alert())).encode())
+    response = weir.post(HOOK, body, headers=[("Content-Encoding", "gzip")])
+    assert response.status == 415 and response.json()["code"] == "unsupported_content_coding" and "gzip" in response.json()["detail"]
+    assert weir.post(HOOK, json.dumps(webhook(alert())).encode(), headers=[("Content-Encoding", "identity")]).status == 200
+
+
 def test_old_rows_are_taken_away(lab, sqlite):
     lab.weir(config(sqlite)).term()
     lab.weirs[0].wait()
@@ -574,6 +584,19 @@ def test_old_rows_are_taken_away(lab, sqlite):
     send(weir, webhook(alert("New")))
     wait_until(lambda: sqlite.value("SELECT count(*) FROM alerts") == 1, "the old ones are gone")
     assert sqlite.json(sqlite.value("SELECT labels FROM alerts"))["alertname"] == "New"
+
+
+@pytest.mark.parametrize("reload", [False, True], ids=["from the start", "since a reload"])
+def test_old_rejects_are_taken_away(lab, database, reload):
+    lab.weir(config(database)).term()
+    lab.weirs[0].wait()
+    for day in ("2020-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"):
+        database.execute(f"INSERT INTO alerts_rejected (received_at, reason, item) VALUES ('{day}', 'bad', '{{}}')")
+    weir = lab.weir(config(database, **({} if reload else {"keep": "30d"})))
+    if reload:
+        assert weir.reload(config(database, keep="30d")).status == 200
+    wait_until(lambda: database.value("SELECT count(*) FROM alerts_rejected") == 1, "the old one is gone")
+    assert str(database.value("SELECT received_at FROM alerts_rejected")).startswith("2999")
 
 
 # ---- the config ----
@@ -658,6 +681,36 @@ def test_a_server_that_is_not_there_yet(lab, own_server):
     weir.wait_metric(1, "weir_store_up", store="main")
     assert send(weir, webhook(alert()))["stored"] == 1
     assert weir.admin("GET", "/readyz").status == 200
+
+
+def several_hosts(database, *before, query=""):
+    hosts = ",".join(f"127.0.0.1:{port}" for port in (*before, database.server.port))
+    return {"postgres": f"postgres://app@{hosts}/{database.name}{query}", "pool": {"connect_timeout": "300ms"}}
+
+
+def test_the_next_host_is_tried_when_one_refuses(lab, postgres):
+    database = postgres.database()
+    weir = lab.weir({**config(database), "stores": {"main": several_hosts(database, free_port())}})
+    assert send(weir, webhook(alert()))["stored"] == 1
+
+
+def test_the_next_host_is_tried_when_one_says_nothing(lab, postgres):
+    database = postgres.database()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        weir = lab.weir({**config(database), "stores": {"main": several_hosts(database, silent.getsockname()[1])}})
+        weir.wait_metric(1, "weir_store_up", store="main")
+        assert send(weir, webhook(alert()))["stored"] == 1
+
+
+def test_the_host_that_takes_writes_is_found(lab, postgres, own_server):
+    """Of a primary and a standby, as libpq's target_session_attrs has it."""
+    database = postgres.database()
+    standby = own_server.connect("postgres").cursor()
+    standby.execute(f"CREATE DATABASE {database.name}")
+    standby.execute("ALTER ROLE app SET default_transaction_read_only = on")
+    weir = lab.weir({**config(database), "stores": {"main": several_hosts(database, own_server.port, query="?target_session_attrs=read-write")}})
+    weir.wait_metric(1, "weir_store_up", store="main")
+    assert send(weir, webhook(alert()))["stored"] == 1 and database.value("SELECT count(*) FROM alerts") == 1
 
 
 def test_a_connection_that_is_cut_is_made_again(lab, own_server):
