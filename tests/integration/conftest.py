@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from databases import PostgresServer, Sqlite, available
 from faultproxy import FaultProxy
 from harness import WEIR_BIN, Lab
 
@@ -62,3 +63,32 @@ def tool():
             pytest.skip(f"{name} is not installed")
         return path
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """A server for all tests, each with a database of its own."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres")).start()
+    yield server
+    server.finish()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.skipif(not available(), reason="needs postgresql, python3-psycopg2"))])
+def database(request, tmp_path):
+    """An empty one of each kind."""
+    return Sqlite(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres").database()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    return Sqlite(tmp_path)
+
+
+@pytest.fixture
+def own_server(lab, tmp_path):
+    """One that a test may kill."""
+    if not available():
+        pytest.skip("needs postgresql, python3-psycopg2")
+    server = PostgresServer(tmp_path / "own").start()
+    yield server
+    server.finish()

@@ -6,14 +6,14 @@ import signal
 import pytest
 
 import senders
-from test_ingest import HOOK, config, own_server, sqlite  # noqa: F401 (fixtures)
+from alerts import HOOK, config
 from wire import wait_until
 
 pytestmark = [pytest.mark.release, pytest.mark.skipif(not senders.available(), reason="needs prometheus and prometheus-alertmanager")]
 
 
 @pytest.fixture
-def database(sqlite):  # noqa: F811
+def database(sqlite):
     return sqlite
 
 
@@ -87,7 +87,7 @@ def test_prometheus_with_a_rule(lab, alertmanager, database):
     assert json.loads(row["annotations"]) == {"summary": "value 7"} and "/graph" in row["generator_url"]
 
 
-def test_PostgreSQL_killed_in_the_middle(lab, own_server):  # noqa: F811
+def test_PostgreSQL_killed_in_the_middle(lab, own_server):
     """What fires while it is away comes when it is back."""
     database = own_server.database()
     weir = lab.weir(config(database))

@@ -3,77 +3,22 @@ import gzip
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 
 import pytest
 import yaml
 
-from databases import Postgres, PostgresServer, Sqlite, available
-from harness import free_port, run_weir
+from alerts import HOOK, alert, config, send, send_when_listening, stored, webhook
+from databases import Sqlite
+from harness import run_weir
 from wire import Truncated, wait_until
 
 pytestmark = pytest.mark.release
 
-HOOK = "/webhooks/alertmanager"
-UNSET = "0001-01-01T00:00:00Z"
-
-
-def alert(name="Down", status="firing", starts="2026-11-27T06:00:00.25Z", ends=UNSET, annotations=None, **labels):
-    return {"status": status, "labels": {"alertname": name, **labels},
-            "annotations": {"summary": "it is down"} if annotations is None else annotations,
-            "startsAt": starts, "endsAt": ends, "generatorURL": "http://prometheus/graph", "fingerprint": ""}
-
-
-def webhook(*alerts, **more):
-    return {"version": "4", "groupKey": '{}:{alertname="Down"}', "truncatedAlerts": 0, "status": "firing", "receiver": "weir",
-            "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://alertmanager:9093",
-            "alerts": list(alerts), **more}
-
-
-def config(database, options=None, routes=(), more=None, **ingest):
-    return {"workers": 2, "stores": {"main": database.config(**(options or {}))}, **(more or {}),
-            "routes": [{"match": {"path": HOOK, "methods": ["POST"]}, "ingest": {"format": "alertmanager", **ingest}},
-                       *routes]}
-
-
-def send(weir, body, status=200, **more):
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response = weir.post(HOOK, data, headers=[("Content-Type", "application/json")], **more)
-    assert status is None or response.status == status, response
-    return response.json()
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    server = PostgresServer(tmp_path_factory.mktemp("postgres")).start()
-    yield server
-    server.finish()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.skipif(not available(), reason="needs postgresql, python3-psycopg2"))])
-def database(request, tmp_path):
-    return Sqlite(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres").database()
-
-
-@pytest.fixture
-def sqlite(tmp_path):
-    return Sqlite(tmp_path)
-
-
 @pytest.fixture
 def weir(lab, database):
     return lab.weir(config(database))
-
-
-def stored(database):
-    """Rows by what sets them apart in these tests."""
-    found = {}
-    for row in database.rows("SELECT * FROM alerts"):
-        labels = database.json(row["labels"])
-        found[labels.get("n", labels["alertname"])] = row
-    return found
 
 
 # ---- the good way ----
@@ -380,17 +325,6 @@ def test_a_store_that_is_not_there_comes_up_later(lab, tmp_path):
     assert send(weir, webhook(alert()))["stored"] == 1
 
 
-def send_when_listening(weir):
-    def post():
-        try:
-            return weir.post(HOOK, json.dumps(webhook(alert())).encode())
-        except OSError:
-            return None
-    response = wait_until(post, "it listens")
-    assert response.status == 503
-    return response.json()
-
-
 def test_a_damaged_file_is_not_written_to(lab, tmp_path):
     database = Sqlite(tmp_path)
     with open(database.path, "wb") as f:
@@ -618,187 +552,3 @@ def test_mistakes_of_the_config_are_named(tmp_path, name):
     path.write_text(yaml.dump(conf))
     done = run_weir("check", "-c", str(path))
     assert done.returncode == 1 and said in done.stderr, done.stderr
-
-
-# ---- PostgreSQL ----
-
-@pytest.fixture
-def own_server(lab, tmp_path):
-    """One that a test may kill."""
-    if not available():
-        pytest.skip("needs postgresql, python3-psycopg2")
-    server = PostgresServer(tmp_path / "own").start()
-    yield server
-    server.finish()
-
-
-def pour(weir, stop, acknowledged, refused, i):
-    """Posts until told to stop; 503 is tried again, as Alertmanager does."""
-    n = 0
-    while not stop.is_set():
-        key = f"{i}-{n}"
-        try:
-            response = weir.post(HOOK, json.dumps(webhook(alert(n=key))).encode())
-        except (OSError, Truncated):
-            continue
-        if response.status == 200:
-            acknowledged.append(key)
-            n += 1
-        else:
-            assert response.status == 503, response
-            refused.append(response.json()["detail"])
-            stop.wait(0.05)
-
-
-@pytest.mark.parametrize("how", ["fast", "immediate", "kill"])
-def test_U12_a_server_that_ends_and_comes_back(lab, own_server, how):
-    database = own_server.database()
-    weir = lab.weir(config(database))
-    stop, acknowledged, refused = threading.Event(), [], []
-    threads = [threading.Thread(target=pour, args=[weir, stop, acknowledged, refused, i]) for i in range(4)]
-    [t.start() for t in threads]
-    wait_until(lambda: len(acknowledged) >= 50, "some are stored")
-    own_server.end({"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "kill": signal.SIGKILL}[how])
-    wait_until(lambda: weir.metric("weir_store_up", store="main") == 0, "weir has seen it")
-    assert refused
-    before = len(acknowledged)
-    own_server.start()
-    weir.wait_metric(1, "weir_store_up", store="main")
-    wait_until(lambda: len(acknowledged) >= before + 50, "more are stored")
-    stop.set()
-    [t.join() for t in threads]
-    assert set(acknowledged) <= set(stored(database))
-
-
-def test_a_server_that_is_not_there_yet(lab, own_server):
-    database = own_server.database()
-    own_server.end(signal.SIGINT)
-    weir = lab.weir(config(database, options={"unready_after": "1s"}), ready=False)
-    weir.wait_log("store main is down: ")
-    assert "refused" in send_when_listening(weir)["detail"]
-    wait_until(lambda: weir.admin("GET", "/readyz").status == 503, "it is not ready")
-    own_server.start()
-    weir.wait_metric(1, "weir_store_up", store="main")
-    assert send(weir, webhook(alert()))["stored"] == 1
-    assert weir.admin("GET", "/readyz").status == 200
-
-
-def several_hosts(database, *before, query=""):
-    hosts = ",".join(f"127.0.0.1:{port}" for port in (*before, database.server.port))
-    return {"postgres": f"postgres://app@{hosts}/{database.name}{query}", "pool": {"connect_timeout": "300ms"}}
-
-
-def test_the_next_host_is_tried_when_one_refuses(lab, postgres):
-    database = postgres.database()
-    weir = lab.weir({**config(database), "stores": {"main": several_hosts(database, free_port())}})
-    assert send(weir, webhook(alert()))["stored"] == 1
-
-
-def test_the_next_host_is_tried_when_one_says_nothing(lab, postgres):
-    database = postgres.database()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        weir = lab.weir({**config(database), "stores": {"main": several_hosts(database, silent.getsockname()[1])}})
-        weir.wait_metric(1, "weir_store_up", store="main")
-        assert send(weir, webhook(alert()))["stored"] == 1
-
-
-def test_the_host_that_takes_writes_is_found(lab, postgres, own_server):
-    """Of a primary and a standby, as libpq's target_session_attrs has it."""
-    database = postgres.database()
-    standby = own_server.connect("postgres").cursor()
-    standby.execute(f"CREATE DATABASE {database.name}")
-    standby.execute("ALTER ROLE app SET default_transaction_read_only = on")
-    weir = lab.weir({**config(database), "stores": {"main": several_hosts(database, own_server.port, query="?target_session_attrs=read-write")}})
-    weir.wait_metric(1, "weir_store_up", store="main")
-    assert send(weir, webhook(alert()))["stored"] == 1 and database.value("SELECT count(*) FROM alerts") == 1
-
-
-def test_a_connection_that_is_cut_is_made_again(lab, own_server):
-    database = own_server.database()
-    weir = lab.weir(config(database))
-    send(weir, webhook(alert("A")))
-    database.rows("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'weir'")
-    wait_until(lambda: weir.post(HOOK, json.dumps(webhook(alert("B"))).encode()).status == 200, "it is stored")
-    assert send(weir, webhook(alert("A"))).get("repeated") is None  # what was known is forgotten
-    assert set(stored(database)) == {"A", "B"}
-
-
-def test_a_database_that_takes_no_writes(lab, own_server):
-    database = own_server.database()
-    database.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
-    weir = lab.weir(config(database), ready=False)
-    assert "read-only" in send_when_listening(weir)["detail"]
-    Postgres(own_server, "postgres").execute(f"ALTER DATABASE {database.name} RESET default_transaction_read_only")
-    weir.wait_metric(1, "weir_store_up", store="main")
-    assert send(weir, webhook(alert()))["stored"] == 1
-
-
-def test_deadlocks_are_tried_again(lab, own_server):
-    """Another program updates the same rows, in the other order."""
-    database = own_server.database()
-    weir = lab.weir(config(database))
-    send(weir, webhook(*[alert(n=str(i)) for i in range(50)]))
-    stop = threading.Event()
-
-    def disturb():
-        import psycopg2
-        connection = database.connect()
-        connection.autocommit = False
-        while not stop.is_set():
-            cursor = connection.cursor()
-            try:
-                for row in ("DESC", "ASC"):
-                    cursor.execute("UPDATE alerts SET group_key = group_key WHERE fingerprint = (SELECT fingerprint FROM alerts "
-                                   f"ORDER BY starts_at {row}, fingerprint {row} LIMIT 1)")
-                connection.commit()
-            except psycopg2.Error:
-                connection.rollback()
-        connection.close()
-    thread = threading.Thread(target=disturb)
-    thread.start()
-    for n in range(20):
-        send(weir, webhook(*[alert(n=str(i), annotations={"summary": str(n)}) for i in range(50)]))
-    stop.set()
-    thread.join()
-    assert {database.json(r["annotations"])["summary"] for r in stored(database).values()} == {"19"}
-
-
-def test_a_wrong_of_the_table_among_bad_rows(lab, postgres):
-    """Rows are tried one by one when one is refused; a right that is missing then is told, and the connection goes on."""
-    database = postgres.database()
-    weir = lab.weir(config(database, options={"pool": {"max_open": 1}}))
-    assert send(weir, webhook(alert()))["stored"] == 1
-    database.execute("CREATE FUNCTION choosy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                     "IF NEW.labels->>'n' = 'bad' THEN RAISE EXCEPTION 'a bad row'; END IF; "
-                     "IF NEW.labels->>'n' = 'worse' AND (SELECT count(*) FROM alerts) > 1 THEN RAISE EXCEPTION 'no right' USING ERRCODE = '42501'; END IF; "
-                     "RETURN NEW; END $$")
-    database.execute("CREATE TRIGGER choosy BEFORE INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION choosy()")
-    database.execute("CREATE FUNCTION open_transactions() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM pg_stat_activity "
-                     "WHERE datname = current_database() AND application_name = 'weir' AND state LIKE 'idle in transaction%' $$")
-    answers = [send(weir, webhook(*[alert(n=n, m=str(i)) for n in ("bad", "fine", "worse")]), status=None) for i in range(4)]
-    assert any("no right" in str(a) for a in answers), answers
-    assert database.value("SELECT open_transactions()") == 0
-    database.execute("DROP TRIGGER choosy ON alerts")
-    wait_until(lambda: weir.post(HOOK, json.dumps(webhook(alert(n="later"))).encode()).status == 200, "the table is taken again")
-    assert "store main is down" not in weir.stderr()
-
-
-def test_the_password_is_never_shown(lab, tmp_path):
-    conf = config(Sqlite(tmp_path))
-    conf["stores"] = {"main": {"postgres": "postgres://app:topsecret@127.0.0.1:1/app"}}
-    weir = lab.weir(conf, ready=False)
-    weir.wait_log("store main is down: ")
-    assert "topsecret" not in weir.stderr()
-
-
-def test_a_busy_table_does_not_hold_up_another(lab, database):
-    other = {"match": {"path": "/other"}, "ingest": {"format": "alertmanager", "table": "others"}}
-    weir = lab.weir(config(database, routes=[other], batch={"max_rows": 1}))
-    stop, acknowledged = threading.Event(), []
-    threads = [threading.Thread(target=pour, args=[weir, stop, acknowledged, [], i]) for i in range(6)]
-    [t.start() for t in threads]
-    for n in range(20):
-        assert weir.post("/other", json.dumps(webhook(alert(n=str(n)))).encode()).status == 200
-    stop.set()
-    [t.join() for t in threads]
-    assert database.value("SELECT count(*) FROM others") == 20 and len(acknowledged) > 0

@@ -6,7 +6,6 @@ import yaml
 
 from databases import Sqlite
 from harness import run_weir
-from test_ingest import database, postgres, sqlite  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.release
 

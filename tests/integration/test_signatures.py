@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from test_ingest import HOOK, alert, config, sqlite, webhook  # noqa: F401 (fixture)
+from alerts import HOOK, alert, config, webhook
 
 pytestmark = pytest.mark.release
 
@@ -31,12 +31,12 @@ def post(weir, headers, body=BODY):
 
 
 @pytest.fixture
-def signed(lab, sqlite):  # noqa: F811
+def signed(lab, sqlite):
     return lab.weir(config(sqlite, signature={"scheme": "standard_webhooks", "secrets": [OTHER_SECRET, SECRET]}))
 
 
 @pytest.fixture
-def hub(lab, sqlite, tmp_path):  # noqa: F811
+def hub(lab, sqlite, tmp_path):
     (tmp_path / "secrets").write_text("older\n\ntopsecret\n")
     return lab.weir(config(sqlite, signature={"scheme": "github", "secrets_file": str(tmp_path / "secrets")}))
 
@@ -66,7 +66,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_A07_what_is_not_signed_is_refused(signed, sqlite, name):  # noqa: F811
+def test_A07_what_is_not_signed_is_refused(signed, sqlite, name):
     headers, said = BAD[name]
     response = post(signed, headers)
     assert response.status == 401 and response.header("www-authenticate") and said in response.json()["detail"], response
