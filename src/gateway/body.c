@@ -207,5 +207,7 @@ int gw_read_whole_body(struct exchange *ex, struct b_text *out) {
         b_text_reserve_exactly(out, (size_t)ex->req.content_length);
     while ((rc = gw_read_body(ex, &piece)) > 0)
         b_text_slice_add(out, piece);
+    if (rc == 0 && !unread(ex->conn).len) /* thousands of them may wait for what is made of their bodies */
+        gw_conn_drop_in(ex->conn);
     return rc < 0 ? rc : out->failed ? -HTTP_E_OUT_OF_MEMORY : 0;
 }

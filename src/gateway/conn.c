@@ -234,6 +234,12 @@ static bool leaving(const struct gw_conn *c) {
            !atomic_load_explicit(&l->wanted, memory_order_relaxed);
 }
 
+void gw_conn_drop_in(struct gw_conn *c) {
+    b_free(c->in);
+    c->in = NULL;
+    c->in_len = c->in_at = c->in_cap = 0;
+}
+
 /* The state between two requests: until when the next one, or the rest of its head, must come. */
 static void settle(struct gw_conn *c) {
     struct gw_snapshot *s = gw_pin(c->listener->gateway);
@@ -245,9 +251,7 @@ static void settle(struct gw_conn *c) {
         c->park_until = c->head_deadline = rt_after(rt_now(), header);
         return;
     }
-    b_free(c->in);
-    c->in = NULL;
-    c->in_len = c->in_at = c->in_cap = 0;
+    gw_conn_drop_in(c);
     c->head_deadline = 0;
     c->park_until = rt_after(rt_now(), idle);
 }

@@ -97,6 +97,8 @@ bool gw_conn_send_to(struct gw_conn *c, unsigned worker);
 void gw_conn_close(struct gw_conn *c, enum rt_end how);
 /* Parks an idle connection, or one whose head is not whole; on the loop or from its fiber, which then ends. */
 void gw_conn_park(struct gw_conn *c);
+/* Gives back the block that held what had come and has all been used. */
+void gw_conn_drop_in(struct gw_conn *c);
 /* Closes the idle connections of this worker: those of one listener, or (NULL) all but the admin's. A new one has a second
  * for its first request. From a fiber; others run in between. */
 void gw_conns_close_idle(const struct gw_listener *of);

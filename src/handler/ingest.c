@@ -356,14 +356,15 @@ static int answer(struct exchange *ex, unsigned stored, const struct st_result *
 
 /* A sender that gives up on 4xx and tries again on 5xx must hear what it may rely on. */
 static int refuse(struct exchange *ex, enum st_outcome outcome, const struct st_result *r) {
+    const char *why = r->why                   ? r->why
+                      : outcome == ST_IN_DOUBT ? "the commit was not over at the deadline"
+                                               : "the reason is not known";
     switch (outcome) {
-    case ST_REFUSED: return gw_error(ex, HTTP_E_BAD_EVENT, "event %u: %s", r->bad_row, r->why);
+    case ST_REFUSED: return gw_error(ex, HTTP_E_BAD_EVENT, "event %u: %s", r->bad_row, why);
     case ST_FULL: return -HTTP_E_QUEUE_FULL;
     case ST_LATE: return -HTTP_E_DEADLINE_EXCEEDED;
-    case ST_DOWN: return gw_error(ex, HTTP_E_STORE_UNAVAILABLE, "nothing was stored: %s", r->why);
-    default:
-        return gw_error(ex, HTTP_E_STORE_UNAVAILABLE, "it may or may not have been stored: %s",
-                        r->why[0] ? r->why : "the commit was not over at the deadline");
+    case ST_DOWN: return gw_error(ex, HTTP_E_STORE_UNAVAILABLE, "nothing was stored: %s", why);
+    default: return gw_error(ex, HTTP_E_STORE_UNAVAILABLE, "it may or may not have been stored: %s", why);
     }
 }
 

@@ -115,6 +115,10 @@ struct st_batch {
 bool st_batch_take(struct st_store *s, struct st_batch *b, rt_time *until);
 /* Tells the posts what their `outcome` is, and counts them. The batch is empty then. */
 void st_batch_end(struct st_batch *b);
+/* Why it is as it is: copied. By whoever has the post. */
+void st_post_why(struct st_post *p, const char *why);
+/* Nothing is known of what comes of it. */
+void st_post_begin(struct st_post *p);
 /* Sets the outcome of all that have none yet. */
 void st_batch_outcome(struct st_batch *b, enum st_outcome outcome, const char *why);
 /* Refuses all that wait, for one table (NULL: for all): it is down. Takes the lock. */

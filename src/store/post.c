@@ -25,6 +25,7 @@ void st_post_put(struct st_post *p) {
     if (!p || --p->refs)
         return;
     b_text_free(&p->rows.body);
+    b_free(p->result.why);
     b_arena_release(&p->rows.arena);
     b_free(p);
 }
@@ -36,6 +37,17 @@ struct st_rows *st_post_rows(struct st_post *p) {
 const struct st_result *st_post_result(const struct st_post *p) {
     static const struct st_result none;
     return p->refs > 1 ? &none : &p->result; /* a batch still has it */
+}
+
+/* On the heap, for the arena takes its chunks from the worker that made it. */
+void st_post_why(struct st_post *p, const char *why) {
+    b_free(p->result.why);
+    p->result.why = b_strdup(B_TAG_STORE, why, strlen(why));
+}
+
+void st_post_begin(struct st_post *p) {
+    b_free(p->result.why);
+    p->result = (struct st_result){0};
 }
 
 /* ---- going in ---- */
@@ -52,11 +64,11 @@ static void arrived(struct rt_msg *m) {
 static enum st_outcome enqueue(struct st_sink *sink, struct st_post *p) {
     struct st_store *s = sink->store;
     if (s->closing || s->condition == ST_BROKEN) {
-        snprintf(p->result.why, ST_WHY_MAX, "%s", s->closing ? "weir ends" : s->why);
+        st_post_why(p, s->closing ? "weir ends" : s->why);
         return ST_DOWN;
     }
     if (sink->broken_since) {
-        memcpy(p->result.why, sink->why, ST_WHY_MAX);
+        st_post_why(p, sink->why);
         return ST_DOWN;
     }
     if (sink->waiting >= p->limits.max_waiting)
@@ -185,7 +197,7 @@ void st_batch_outcome(struct st_batch *b, enum st_outcome outcome, const char *w
             continue;
         p->outcome = outcome;
         if (why)
-            snprintf(p->result.why, ST_WHY_MAX, "%s", why);
+            st_post_why(p, why);
     }
 }
 

@@ -104,12 +104,14 @@ static void add_rows(struct pg_work *w, struct st_post *p) {
 static void free_work(struct pg_work *w) {
     b_free(w->rows);
     b_free(w->rejects);
+    b_arena_release(&w->arena);
 }
 
 static int make_work(struct pg_work *w, struct pg_conn *c, struct st_sink *sink, struct st_post **posts,
                      unsigned count, rt_time deadline) {
     unsigned rows = 0, rejects = 0;
     *w = (struct pg_work){.c = c, .sink = sink, .deadline = deadline};
+    b_arena_init(&w->arena, B_TAG_STORE, NULL, NULL, 0, (size_t)16 << 20);
     for (unsigned i = 0; i < count; i++) {
         rows += posts[i]->rows.count;
         rejects += posts[i]->rows.reject_count;
@@ -136,8 +138,7 @@ static void count_kept(struct pg_work *w) {
 
 static void stored(struct pg_work *w, struct st_post **posts, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
-        posts[i]->result =
-            (struct st_result){.rejected = posts[i]->result.rejected + posts[i]->rows.reject_count};
+        posts[i]->result.rejected += posts[i]->rows.reject_count;
         posts[i]->outcome = ST_STORED;
     }
     for (unsigned i = 0; i < w->count; i++)
@@ -161,7 +162,7 @@ static int try_row(struct pg_work *w, unsigned i, bool *bad) {
 }
 
 static int note_bad(struct pg_work *w, struct st_post *p, struct pg_row *row) {
-    struct b_slice reason = b_arena_copy(&p->rows.arena, b_slice_cstr(w->c->why));
+    struct b_slice reason = b_arena_copy(&w->arena, b_slice_cstr(w->c->why));
     if (!reason.ptr)
         return -ENOMEM;
     row->dropped = true;
@@ -202,7 +203,7 @@ static int find_bad(struct pg_work *w) {
         } else {
             p->outcome = ST_REFUSED;
             p->result.bad_row = w->rows[i].number;
-            memcpy(p->result.why, w->c->why, ST_WHY_MAX);
+            st_post_why(p, w->c->why);
         }
     }
     return roll_back(w, rc);
@@ -255,7 +256,7 @@ int st_pg_batch(struct pg_conn *c, struct st_batch *b, rt_time deadline) {
     }
     B_LIST_EACH(n, &b->posts) {
         posts[i] = B_CONTAINER(n, struct st_post, link);
-        posts[i++]->result = (struct st_result){0};
+        st_post_begin(posts[i++]);
     }
     int rc = run_posts(c, b->sink, posts, b->count, deadline);
     b_free(posts);

@@ -34,6 +34,7 @@ struct pg_work {
     struct pg_row *rows;
     struct pg_reject *rejects;
     unsigned count, kept, reject_count;
+    struct b_arena arena;  /* why rows were refused */
     struct st_post *alone; /* whose rows they all are, when they are tried one by one */
     rt_time deadline;
 };

@@ -130,17 +130,17 @@ static int insert_one(struct sqlite_store *q, struct st_post *p, unsigned row) {
     }
     if (!of_the_row(rc))
         return rc;
-    snprintf(p->result.why, ST_WHY_MAX, "%s", sqlite3_errmsg(q->db));
+    st_post_why(p, sqlite3_errmsg(q->db));
     p->result.bad_row = row;
     if (!sink->table.rejects)
         return rc;
     p->result.rejected++;
-    return insert_reject(sink, p->rows.items[row], b_slice_cstr(p->result.why));
+    return insert_reject(sink, p->rows.items[row], b_slice_cstr(p->result.why ? p->result.why : ""));
 }
 
 static int insert_post(struct sqlite_store *q, struct st_post *p) {
     int rc = SQLITE_OK;
-    p->result = (struct st_result){0};
+    st_post_begin(p);
     for (unsigned i = 0; rc == SQLITE_OK && i < p->rows.count; i++)
         rc = insert_one(q, p, i);
     for (unsigned i = 0; rc == SQLITE_OK && i < p->rows.reject_count; i++) {

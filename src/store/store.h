@@ -119,13 +119,14 @@ struct st_result {
     unsigned duplicates; /* rows that changed nothing */
     unsigned rejected;   /* rows that went to NAME_rejected, those of `rejects` included */
     unsigned bad_row;    /* of ST_REFUSED: from 0 */
-    char why[ST_WHY_MAX];
+    char *why;           /* the post's; NULL: there is nothing to say, or memory is short */
 };
 
 /* NULL when memory is short. One reference. */
 struct st_post *st_post_new(void);
 void st_post_put(struct st_post *p);
 struct st_rows *st_post_rows(struct st_post *p);
+/* After st_insert. */
 const struct st_result *st_post_result(const struct st_post *p);
 
 struct st_limits {
