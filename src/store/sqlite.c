@@ -7,17 +7,22 @@
 #include "store/sqlite.h"
 
 #define CHECKPOINT_PAGES 1000 /* of the log, from which it is carried into the file */
-#define LOG_PAGES_MAX 16384   /* 64 MiB: the writer itself sees to it then */
+#define LOG_PAGES 4096        /* 16 MiB: from then on it is to begin anew */
+#define LOG_PAGES_MAX 16384   /* 64 MiB: it has to, however much is left to carry */
+#define LITTLE 500            /* pages that take the writer some ms */
 #define PRUNE_EVERY (60 * RT_S)
 #define PRUNE_PAUSE (20 * RT_MS)
 
 /* ---- the log ---- */
 
-static void checkpoint(sqlite3 *db, struct st_store *s) {
-    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+/* Gives the number of the log's pages that are in the file then. */
+static unsigned checkpoint(sqlite3 *db, struct st_store *s) {
+    int in_log = 0, carried = 0;
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &carried);
     if (rc != SQLITE_OK && rc != SQLITE_BUSY)
         B_LOG(B_WARN, "store", "store %s: its log cannot be carried into the file: %s", s->name,
               sqlite3_errmsg(db));
+    return carried > 0 ? (unsigned)carried : 0;
 }
 
 /* On a connection of its own, so that a commit does not wait for it. */
@@ -29,34 +34,50 @@ static void run_checkpointer(void *arg) {
     pthread_mutex_lock(&s->lock);
     while (!q->stop_checkpointer) {
         if (!q->checkpoint_wanted || !db) {
+            q->checkpoint_wanted = false;
             pthread_cond_wait(&q->pages, &s->lock);
             continue;
         }
-        q->checkpoint_wanted = false;
         pthread_mutex_unlock(&s->lock);
-        checkpoint(db, s);
+        unsigned carried = checkpoint(db, s);
         pthread_mutex_lock(&s->lock);
+        q->carried = carried;
+        q->checkpoint_wanted = false;
     }
     pthread_mutex_unlock(&s->lock);
     sqlite3_close_v2(db);
 }
 
-/* After a commit: so many pages are in the log. A log never starts anew while its writer goes on filling it, so from a certain
- * length on the writer pauses for that. */
-static int committed(void *arg, sqlite3 *db, const char *name, int pages) {
+/* The checkpointer has carried most of a long log, and rests; what is left is little, or the log very long. */
+static bool finish_log(const struct sqlite_store *q, unsigned pages) {
+    if (q->checkpoint_wanted)
+        return false;
+    if (pages > q->busy_in_log + LOG_PAGES_MAX)
+        return true;
+    return pages > q->busy_in_log + LOG_PAGES && q->carried && q->carried < pages &&
+           pages - q->carried < LITTLE;
+}
+
+/* After a commit: so many pages are in the log. A log never begins anew while its writer goes on filling it, so from a certain
+ * length on the writer carries the last pages itself. */
+static int committed(void *arg, sqlite3 *db, const char *name, int count) {
     struct sqlite_store *q = arg;
+    unsigned pages = (unsigned)count;
     (void)name;
     if (pages < CHECKPOINT_PAGES) {
         q->busy_in_log = 0;
-    } else if ((unsigned)pages > q->busy_in_log + LOG_PAGES_MAX) {
-        checkpoint(db, q->store);
-        q->busy_in_log = (unsigned)pages; /* a reader may have kept it: not again at once */
-    } else {
-        pthread_mutex_lock(&q->store->lock);
+        return SQLITE_OK;
+    }
+    pthread_mutex_lock(&q->store->lock);
+    bool finish = finish_log(q, pages);
+    q->carried = finish ? 0 : q->carried;
+    if (!finish && !q->checkpoint_wanted && q->checkpointer_runs) {
         q->checkpoint_wanted = true;
         pthread_cond_signal(&q->pages);
-        pthread_mutex_unlock(&q->store->lock);
     }
+    pthread_mutex_unlock(&q->store->lock);
+    if (finish && checkpoint(db, q->store) < pages)
+        q->busy_in_log = pages; /* a reader keeps it: not again at once */
     return SQLITE_OK;
 }
 

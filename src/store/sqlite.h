@@ -16,11 +16,13 @@ struct sqlite_store {
     sqlite3_stmt *begin, *commit, *rollback, *probe;
     rt_time retry;
     bool suspect; /* the last one ended in an I/O error: the file is checked when it is opened again */
-    unsigned busy_in_log; /* pages in the log when a checkpoint last could not shrink it */
+    unsigned busy_in_log; /* pages in the log when a checkpoint last could not carry all of them */
     /* guarded by the store's lock */
     bool woken;
-    pthread_cond_t pages; /* for the checkpointer */
-    bool checkpoint_wanted, checkpointer_runs, stop_checkpointer;
+    pthread_cond_t pages;   /* for the checkpointer */
+    bool checkpoint_wanted; /* or under way */
+    bool checkpointer_runs, stop_checkpointer;
+    unsigned carried; /* pages of the log that the last checkpoint left in the file */
 };
 
 #define ST_SQLITE_PRUNES 2
