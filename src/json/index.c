@@ -16,6 +16,9 @@ static const struct json_scanner *const all[] = {
 #ifdef __x86_64__
     &json_avx512, &json_avx2, &json_sse2,
 #endif
+#ifdef __aarch64__
+    &json_neon,
+#endif
     &json_scalar};
 #define SCANNERS (sizeof all / sizeof all[0])
 

@@ -46,6 +46,9 @@ void json_check_utf8(struct json_scan *s, const unsigned char *p);
 #ifdef __x86_64__
 extern const struct json_scanner json_sse2, json_avx2, json_avx512;
 #endif
+#ifdef __aarch64__
+extern const struct json_scanner json_neon;
+#endif
 
 /* The backslashes that escape the byte behind them; *escaped has those bytes. They are few: one after the other. */
 static inline uint64_t json_escapes(struct json_scan *s, uint64_t backslash, uint64_t *escaped) {
