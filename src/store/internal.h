@@ -27,7 +27,7 @@ struct st_post {
     struct st_sink *sink;
     struct rt_worker *home;
     struct rt_msg msg;
-    rt_time since;
+    rt_time since, deadline;
     struct st_limits limits;
     enum st_outcome outcome;
     uint64_t epoch; /* of the connection that stored it */

@@ -114,6 +114,7 @@ enum st_outcome st_insert(struct st_sink *sink, struct st_post *p, const struct 
     p->home = rt_self();
     p->msg.fn = arrived;
     p->since = rt_clock();
+    p->deadline = deadline;
     pthread_mutex_lock(&sink->store->lock);
     enum st_outcome outcome = enqueue(sink, p);
     p->refs += outcome == ST_WAITS;

@@ -32,6 +32,7 @@
     X(resultStatus)       \
     X(sendPrepare)        \
     X(sendQuery)          \
+    X(sendQueryParams)    \
     X(sendQueryPrepared)  \
     X(setnonblocking)     \
     X(setNoticeReceiver)  \
@@ -54,6 +55,7 @@ struct pg_conn {
     bool lost;                    /* it is of no use any more */
     uint64_t known[ST_KNOWN_MAX]; /* statements that it has prepared */
     unsigned known_count;
+    unsigned timeout;     /* seconds: statement_timeout as it is set */
     unsigned failures;    /* to connect, in a row: the next try begins with the next address */
     char state[6];        /* SQLSTATE of the last failure; "" when it was no answer of the server */
     char why[ST_WHY_MAX]; /* and what it was */

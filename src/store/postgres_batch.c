@@ -80,9 +80,9 @@ static void pause_for(rt_time most) {
 }
 
 static int patiently(struct pg_work *w, int (*attempt)(struct pg_work *)) {
-    rt_time until = rt_after(rt_clock(), TRY_FOR), pause = FIRST_PAUSE;
+    rt_time until = rt_earlier(rt_after(rt_now(), TRY_FOR), w->wanted_until), pause = FIRST_PAUSE;
     int rc = attempt(w);
-    while (rc && !w->c->lost && class_is(w->c, "40") && rt_clock() < until) {
+    while (rc && !w->c->lost && class_is(w->c, "40") && rt_now() < until) {
         pause_for(pause);
         pause = rt_earlier(pause * 2, LAST_PAUSE);
         rc = attempt(w);
@@ -107,10 +107,21 @@ static void free_work(struct pg_work *w) {
     b_arena_release(&w->arena);
 }
 
+/* When nobody waits for any of the posts any more, and a little later. */
+static rt_time last_deadline(struct st_post **posts, unsigned count) {
+    rt_time last = rt_now();
+    for (unsigned i = 0; i < count; i++)
+        last = posts[i]->deadline > last ? posts[i]->deadline : last;
+    return rt_after(last, RT_S);
+}
+
 static int make_work(struct pg_work *w, struct pg_conn *c, struct st_sink *sink, struct st_post **posts,
                      unsigned count, rt_time deadline) {
     unsigned rows = 0, rejects = 0;
-    *w = (struct pg_work){.c = c, .sink = sink, .deadline = deadline};
+    *w = (struct pg_work){.c = c,
+                          .sink = sink,
+                          .deadline = deadline,
+                          .wanted_until = last_deadline(posts, count)};
     b_arena_init(&w->arena, B_TAG_STORE, NULL, NULL, 0, (size_t)16 << 20);
     for (unsigned i = 0; i < count; i++) {
         rows += posts[i]->rows.count;
@@ -147,8 +158,13 @@ static void stored(struct pg_work *w, struct st_post **posts, unsigned count) {
 
 /* One row, in the transaction that is open, and undone if it fails. */
 static int try_row(struct pg_work *w, unsigned i, bool *bad) {
-    struct pg_work one = {
-        .c = w->c, .sink = w->sink, .rows = &w->rows[i], .count = 1, .kept = 1, .deadline = w->deadline};
+    struct pg_work one = {.c = w->c,
+                          .sink = w->sink,
+                          .rows = &w->rows[i],
+                          .count = 1,
+                          .kept = 1,
+                          .inside = true,
+                          .deadline = w->deadline};
     int rc = st_pg_exec(w->c, "SAVEPOINT row", w->deadline, NULL);
     rc = rc ? rc : st_pg_transact(&one);
     *bad = rc && !w->c->lost && of_the_row(w->c);

@@ -234,6 +234,7 @@ static int begin(struct pg_conn *c, struct options *o, rt_time deadline) {
     if (rc)
         return rc;
     c->pq->setnonblocking(c->pg, 1);
+    c->timeout = 30;
     return st_pg_exec(c,
                       "SET synchronous_commit = on; SET statement_timeout = '30s'; SET lock_timeout = '10s'; "
                       "SET search_path = public; SET standard_conforming_strings = on",

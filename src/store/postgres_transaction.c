@@ -273,6 +273,18 @@ static int take_results(struct pg_work *w) {
     return rc;
 }
 
+/* The server gives up when nobody waits any more. In steps that double, so that it is seldom told. */
+static int send_timeout(struct pg_work *w, unsigned *seconds) {
+    rt_time left = w->wanted_until - rt_now();
+    char sql[64];
+    for (*seconds = 1; *seconds < 64 && *seconds * RT_S < left;)
+        *seconds *= 2;
+    if (w->inside || *seconds == w->c->timeout)
+        return 0;
+    snprintf(sql, sizeof sql, "SET statement_timeout = '%us'", *seconds);
+    return w->c->pq->sendQueryParams(w->c->pg, sql, 0, NULL, NULL, NULL, NULL, 1) ? 0 : -EIO;
+}
+
 /* It commits with the end of the pipeline. */
 int st_pg_transact(struct pg_work *w) {
     const struct pg_table *t = w->sink->prepared;
@@ -282,7 +294,9 @@ int st_pg_transact(struct pg_work *w) {
     rc = rc || !w->reject_count ? rc : st_pg_prepare(w, 'r', t->reject, st_pg_reject_types, 3);
     if (rc)
         return rc;
+    unsigned timeout = 0;
     rc = c->pq->enterPipelineMode(c->pg) ? 0 : -EIO;
+    rc = rc ? rc : send_timeout(w, &timeout);
     rc = rc || !w->kept ? rc : send_rows(w);
     rc = rc || !w->reject_count ? rc : send_rejects(w);
     if (rc == 0 && !c->pq->pipelineSync(c->pg))
@@ -293,6 +307,8 @@ int st_pg_transact(struct pg_work *w) {
         return rc;
     }
     rc = take_results(w);
+    if (rc == 0 && !w->inside) /* else that is undone, too */
+        c->timeout = timeout;
     if (!c->lost && !c->pq->exitPipelineMode(c->pg))
         c->lost = true;
     return rc;

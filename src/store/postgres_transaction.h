@@ -35,8 +35,10 @@ struct pg_work {
     struct pg_reject *rejects;
     unsigned count, kept, reject_count;
     struct b_arena arena;  /* why rows were refused */
+    bool inside;           /* a transaction is open already */
     struct st_post *alone; /* whose rows they all are, when they are tried one by one */
-    rt_time deadline;
+    rt_time deadline;      /* the connection is of no use beyond it */
+    rt_time wanted_until;  /* somebody waits for it until then */
 };
 
 /* Of the columns of NAME_rejected. */

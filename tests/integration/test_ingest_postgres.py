@@ -77,6 +77,28 @@ def test_the_host_that_takes_writes_is_found(lab, postgres, own_server):
     assert send(weir, webhook(alert()))["stored"] == 1 and database.value("SELECT count(*) FROM alerts") == 1
 
 
+def test_a_statement_ends_when_nobody_waits_for_it(lab, own_server):
+    """The route's deadline, not lock_timeout, which is 10 s."""
+    database = own_server.database()
+    conf = config(database)
+    conf["routes"][0]["deadline"] = "500ms"
+    weir = lab.weir(conf)
+    send(weir, webhook(alert("A")))
+    holder = database.connect()
+    holder.autocommit = False
+    holder.cursor().execute("LOCK TABLE alerts IN EXCLUSIVE MODE")
+    assert "may or may not" in send(weir, webhook(alert("B")), 503)["detail"]
+
+    def log():
+        with open(own_server.output, encoding="utf-8", errors="replace") as text:
+            return text.read()
+    wait_until(lambda: "canceling statement due to" in log(), "the server has given up")
+    assert "due to statement timeout" in log()
+    holder.rollback()
+    assert send(weir, webhook(alert("B")))["stored"] == 1
+    assert weir.metric("weir_store_up", store="main") == 1
+
+
 def test_a_connection_that_is_cut_is_made_again(lab, own_server):
     database = own_server.database()
     weir = lab.weir(config(database))
