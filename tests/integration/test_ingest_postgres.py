@@ -49,12 +49,13 @@ def test_a_server_that_is_not_there_yet(lab, own_server):
 
 def several_hosts(database, *before, query=""):
     hosts = ",".join(f"127.0.0.1:{port}" for port in (*before, database.server.port))
-    return {"postgres": f"postgres://app@{hosts}/{database.name}{query}", "pool": {"connect_timeout": "300ms"}}
+    return {"postgres": f"postgres://app@{hosts}/{database.name}{query}", "pool": {"connect_timeout": "1s"}}
 
 
 def test_the_next_host_is_tried_when_one_refuses(lab, postgres):
     database = postgres.database()
     weir = lab.weir({**config(database), "stores": {"main": several_hosts(database, free_port())}})
+    weir.wait_metric(1, "weir_store_up", store="main")
     assert send(weir, webhook(alert()))["stored"] == 1
 
 
@@ -81,7 +82,7 @@ def test_a_statement_ends_when_nobody_waits_for_it(lab, own_server):
     """The route's deadline, not lock_timeout, which is 10 s."""
     database = own_server.database()
     conf = config(database)
-    conf["routes"][0]["deadline"] = "500ms"
+    conf["routes"][0]["deadline"] = "3s"
     weir = lab.weir(conf)
     send(weir, webhook(alert("A")))
     holder = database.connect()
