@@ -122,13 +122,12 @@ static void failed(struct writer *w) {
 
 /* Undefined tables and columns, and rights: of one table. */
 static bool of_the_table(const struct pg_conn *c) {
-    return !c->lost && strncmp(c->state, "42", 2) == 0;
+    return !c->lost && st_pg_class_is(c, "42");
 }
 
 /* What another transaction's locks, or a limit of time, undid: of these posts. */
 static bool of_the_batch(const struct pg_conn *c) {
-    return !c->lost && (strncmp(c->state, "40", 2) == 0 || strncmp(c->state, "55", 2) == 0 ||
-                        strcmp(c->state, "57014") == 0);
+    return !c->lost && (st_pg_class_is(c, "40") || st_pg_class_is(c, "55") || strcmp(c->state, "57014") == 0);
 }
 
 static int ready_one(struct writer *w, struct st_sink *sink) {

@@ -61,6 +61,11 @@ struct pg_conn {
     char why[ST_WHY_MAX]; /* and what it was */
 };
 
+/* Whether the last failure is of this class: the first two characters of its SQLSTATE. */
+static inline bool st_pg_class_is(const struct pg_conn *c, const char *of) {
+    return strncmp(c->state, of, 2) == 0;
+}
+
 /* postgres_conn.c. 0, or negative with c->why. From a fiber. */
 int st_pg_connect(struct pg_conn *c, const char *conninfo, rt_time deadline);
 void st_pg_close(struct pg_conn *c);

@@ -62,14 +62,10 @@ static void arrange(struct pg_work *w) {
 
 /* ---- trying ---- */
 
-static bool class_is(const struct pg_conn *c, const char *of) {
-    return strncmp(c->state, of, 2) == 0;
-}
-
 /* Data exceptions, constraints, what a trigger raises, and limits of a row: the row is to blame, not the store. */
 static bool of_the_row(const struct pg_conn *c) {
-    return class_is(c, "22") || class_is(c, "23") || class_is(c, "P0") || class_is(c, "54") ||
-           class_is(c, "21");
+    return st_pg_class_is(c, "22") || st_pg_class_is(c, "23") || st_pg_class_is(c, "P0") ||
+           st_pg_class_is(c, "54") || st_pg_class_is(c, "21");
 }
 
 /* Half of `most` to all of it: two that undid one another do not meet again. */
@@ -82,7 +78,7 @@ static void pause_for(rt_time most) {
 static int patiently(struct pg_work *w, int (*attempt)(struct pg_work *)) {
     rt_time until = rt_earlier(rt_after(rt_now(), TRY_FOR), w->wanted_until), pause = FIRST_PAUSE;
     int rc = attempt(w);
-    while (rc && !w->c->lost && class_is(w->c, "40") && rt_now() < until) {
+    while (rc && !w->c->lost && st_pg_class_is(w->c, "40") && rt_now() < until) {
         pause_for(pause);
         pause = rt_earlier(pause * 2, LAST_PAUSE);
         rc = attempt(w);
@@ -188,21 +184,6 @@ static int note_bad(struct pg_work *w, struct st_post *p, struct pg_row *row) {
     return 0;
 }
 
-/* Ends the transaction that was open for trying; rc and its reason stay. */
-static int roll_back(struct pg_work *w, int rc) {
-    char why[ST_WHY_MAX], state[sizeof w->c->state];
-    if (w->c->lost)
-        return rc;
-    memcpy(why, w->c->why, sizeof why);
-    memcpy(state, w->c->state, sizeof state);
-    int undone = st_pg_exec(w->c, "ROLLBACK", w->deadline, NULL);
-    if (undone || !rc)
-        return undone;
-    memcpy(w->c->why, why, sizeof why);
-    memcpy(w->c->state, state, sizeof state);
-    return rc;
-}
-
 /* Looks for the rows of the only post that the database does not take. */
 static int find_bad(struct pg_work *w) {
     struct st_post *p = w->alone;
@@ -222,7 +203,8 @@ static int find_bad(struct pg_work *w) {
             st_post_why(p, w->c->why);
         }
     }
-    return roll_back(w, rc);
+    int undone = w->c->lost ? 0 : st_pg_exec(w->c, "ROLLBACK", w->deadline, NULL);
+    return undone ? undone : rc;
 }
 
 static int run_alone(struct pg_work *w, struct st_post *p) {

@@ -17,8 +17,8 @@
 
 /* Gives the number of the log's pages that are in the file then. */
 static unsigned checkpoint(sqlite3 *db, struct st_store *s) {
-    int in_log = 0, carried = 0;
-    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &carried);
+    int carried = 0;
+    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, &carried);
     if (rc != SQLITE_OK && rc != SQLITE_BUSY)
         B_LOG(B_WARN, "store", "store %s: its log cannot be carried into the file: %s", s->name,
               sqlite3_errmsg(db));
