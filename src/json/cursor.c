@@ -6,10 +6,6 @@
 
 static const struct json_value missing;
 
-static const struct json_token *token(struct json_value v) {
-    return &v.index->tokens[v.token];
-}
-
 const uint8_t json_kinds[256] = {['{'] = JSON_OBJECT, ['['] = JSON_ARRAY, ['"'] = JSON_STRING,
                                  ['t'] = JSON_TRUE,   ['f'] = JSON_FALSE, ['n'] = JSON_NULL};
 
@@ -25,10 +21,9 @@ struct json_value json_member(struct json_value v, struct b_slice key) {
         return missing;
     const struct json_index *x = v.index;
     for (uint32_t n = v.token + 1, behind = x->tokens[v.token].link; n < behind; n = json_behind(x, n + 1)) {
-        const struct json_token *t = &x->tokens[n];
-        bool is = t->link & JSON_ESCAPED ? json_string_is((struct json_value){.index = x, .token = n}, key)
-                                         : t->link - t->at - 1 == key.len &&
-                                               memcmp(x->text.ptr + t->at + 1, key.ptr, key.len) == 0;
+        bool is = x->tokens[n].link & JSON_ESCAPED
+                      ? json_string_is((struct json_value){.index = x, .token = n}, key)
+                      : b_slice_eq(json_between_quotes(x, n), key);
         if (is)
             return (struct json_value){x, n + 1, true};
     }
@@ -41,9 +36,8 @@ struct b_slice json_raw_string(struct json_value v, bool *plain) {
     *plain = true;
     if (json_kind(v) != JSON_STRING)
         return b_slice(NULL, 0);
-    const struct json_token *t = token(v);
-    *plain = !(t->link & JSON_ESCAPED);
-    return b_slice(v.index->text.ptr + t->at + 1, (t->link & ~JSON_ESCAPED) - t->at - 1);
+    *plain = !(v.index->tokens[v.token].link & JSON_ESCAPED);
+    return json_between_quotes(v.index, v.token);
 }
 
 static uint32_t hex4(const char *p) {

@@ -73,6 +73,11 @@ struct json_value json_item(struct json_value v, size_t n);
 /* The member whose key is this text, compared decoded; the first one where there are several. */
 struct json_value json_member(struct json_value v, struct b_slice key);
 
+/* What stands between the quotes of the string at token n, as it is written. */
+static inline struct b_slice json_between_quotes(const struct json_index *x, uint32_t n) {
+    const struct json_token *t = &x->tokens[n];
+    return b_slice(x->text.ptr + t->at + 1, (t->link & ~JSON_ESCAPED) - t->at - 1);
+}
 /* What stands between the quotes, as it is written; *plain tells whether that is the text itself (no escapes). */
 struct b_slice json_raw_string(struct json_value v, bool *plain);
 /* The decoded text of a string: where it stands, or in the arena if it has escapes. ptr NULL: memory is short. Empty when v is

@@ -70,10 +70,9 @@ static int add(struct seen *s, struct b_slice key) {
 
 /* What stands between the quotes of the key at token n, decoded. ptr NULL: memory is short. */
 static inline struct b_slice key_at(const struct json_index *x, uint32_t n, struct b_arena *arena) {
-    const struct json_token *t = &x->tokens[n];
-    if (t->link & JSON_ESCAPED)
+    if (x->tokens[n].link & JSON_ESCAPED)
         return json_text((struct json_value){.index = x, .token = n}, arena);
-    return b_slice(x->text.ptr + t->at + 1, t->link - t->at - 1);
+    return json_between_quotes(x, n);
 }
 
 /* The keys of the object at this token, from one to the next over what the values hold. 0, -ENOMEM, or the token of a key that was there
@@ -88,11 +87,7 @@ static int64_t check_object(const struct json_index *x, uint32_t object, struct 
         int rc = key.ptr ? add(s, key) : -ENOMEM;
         found = rc > 0 ? (int64_t)n : rc;
     }
-    if (s->count > FEW || found) {
-        struct b_hash_key hash_key = s->many.key;
-        b_map_free(&s->many);
-        b_map_init(&s->many, x->tag, hash_key);
-    }
+    b_map_free(&s->many); /* the next one begins empty */
     return found;
 }
 
