@@ -17,6 +17,7 @@
 
 #include "base/number.h"
 #include "support/rest.h"
+#include "support/servers.h"
 #include "support/talk.h"
 #include "telemetry/http_metrics.h"
 
@@ -39,18 +40,17 @@ struct weather {
 
 /* What is known of a request. */
 struct ask {
-    rt_time began, left;  /* when its client sent it, and when it went away; 0: it did not */
-    uint8_t seen[CALLS];  /* how often an origin had the call */
-    bool spoiled[CALLS];  /* its origin did not answer well, or not in time */
-    bool answered, whole; /* with 200 */
+    rt_time began, left; /* when its client sent it, and when it went away; 0: it did not */
+    uint8_t seen[CALLS]; /* how often an origin had the call */
+    bool spoiled[CALLS]; /* its origin did not answer well, or not in time */
+    bool whole;          /* it was answered with 200 */
 };
 
 static struct {
     struct weather weather;
     struct gateway gateway;
     struct gw_options options;
-    struct rt_scope origins;
-    int listeners[CALLS];
+    struct sim_servers origins;
     unsigned count;
     bool draining;
     char config[2048];
@@ -188,13 +188,16 @@ static rt_time call_over(const struct request *r) {
     return rt_after(until, slack());
 }
 
-/* Says nothing until weir hangs up, which it must. */
+/* Says nothing until weir hangs up, which it must: when the call's time is over, or its client has gone. */
 static bool hang(struct talk *t, const struct request *r) {
+    const struct ask *a = &world.asks[r->id];
     rt_time until = call_over(r);
     ssize_t n = talk_fill(t, until);
     if (n == -ETIMEDOUT)
         sim_broken("the connection of %s of request %u is open long after its time", call_names[r->call],
                    r->id);
+    if (a->left && r->call != AUDIT && rt_now() > rt_after(a->left, slack()))
+        sim_broken("%s of request %u goes on, though its client has left", call_names[r->call], r->id);
     totals.cut++;
     return false;
 }
@@ -289,43 +292,7 @@ static void origin_fiber(void *arg) {
     talk_free(t);
 }
 
-static void accept_fiber(void *arg) {
-    struct rt_stream listener;
-    HOLDS(rt_attach(&listener, *(int *)arg, true) == 0);
-    for (;;) {
-        int fd = rt_accept(&listener, NULL, RT_NEVER);
-        if (fd == -ECANCELED)
-            break;
-        struct talk *t = fd >= 0 ? talk_new(PATIENCE) : NULL;
-        if (!t || rt_attach(&t->stream, fd, false) != 0) {
-            if (fd >= 0)
-                rt_close_handle(fd);
-            talk_free(t);
-            sim_pause(10 * RT_MS);
-        } else if (rt_scope_spawn(&world.origins, "origin", origin_fiber, t) != 0) {
-            (void)rt_end(&t->stream, RT_END_CLOSE);
-            talk_free(t);
-        }
-    }
-    (void)rt_end(&listener, RT_END_DETACH);
-}
-
 #define ORIGINS 4
-
-static void origins_start(void) {
-    rt_scope_init(&world.origins);
-    for (unsigned i = 0; i < ORIGINS; i++) {
-        struct rt_sockaddr at = sim_address((uint16_t)(9001 + i));
-        HOLDS(rt_listen(&at, 4096, &world.listeners[i]) == 0);
-        HOLDS(rt_scope_spawn(&world.origins, "origins", accept_fiber, &world.listeners[i]) == 0);
-    }
-}
-
-static void origins_stop(void) {
-    rt_scope_leave(&world.origins);
-    for (unsigned i = 0; i < ORIGINS; i++)
-        rt_close_handle(world.listeners[i]);
-}
 
 /* ---- clients ---- */
 
@@ -389,7 +356,6 @@ static bool receive(struct talk *t, unsigned id) {
         sim_broken("the answer to request %u has a bad head", id);
         return false;
     }
-    a->answered = true;
     struct b_slice body = b_slice(t->in + n, (size_t)r.content_length);
     if (r.status == 200)
         check_whole(id, &r, body);
@@ -465,15 +431,6 @@ static void clients_run(void *arg) {
 
 /* ---- the run ---- */
 
-static void saboteur(void *arg) {
-    (void)arg;
-    while (!rt_cancelled()) {
-        sim_pause(40 * RT_MS);
-        b_alloc_fail_at(1 + sim_draw(100));
-    }
-    b_alloc_fail_at(0);
-}
-
 static void drain(void) {
     world.draining = true;
     gw_drain(&world.gateway, rt_after(rt_now(), 90 * RT_S));
@@ -514,13 +471,15 @@ static void director(void *arg) {
     (void)arg;
     cfg_errors_init(&errors);
     rt_scope_init(&s);
-    origins_start();
+    world.origins.serve = origin_fiber;
+    world.origins.patience = PATIENCE;
+    sim_servers_start(&world.origins, ORIGINS);
     world.options = (struct gw_options){.config_name = "sim", .config_text = b_slice_cstr(world.config)};
     HOLDS(gw_start(&world.gateway, &world.options, &errors) == 0);
     if (w->early_drain)
         HOLDS(rt_scope_spawn(&s, "drain", early_drain, NULL) == 0);
     if (w->short_memory)
-        HOLDS(rt_scope_spawn(&s, "saboteur", saboteur, NULL) == 0);
+        HOLDS(rt_scope_spawn(&s, "saboteur", sim_saboteur, NULL) == 0);
     while (rt_on_all_workers("clients", clients_run, NULL) != 0)
         HOLDS(w->short_memory);
     if (w->early_drain)
@@ -530,7 +489,7 @@ static void director(void *arg) {
         drain();
     check_rest();
     gw_quiet(&world.gateway);
-    origins_stop();
+    sim_servers_stop(&world.origins);
     cfg_errors_free(&errors);
     totals.hours += w->hour;
 }

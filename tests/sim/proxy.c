@@ -39,16 +39,6 @@ static void reloader(void *arg) {
     }
 }
 
-/* Lets an allocation fail now and then. */
-static void saboteur(void *arg) {
-    (void)arg;
-    while (!rt_cancelled()) {
-        sim_pause(40 * RT_MS);
-        b_alloc_fail_at(1 + sim_draw(60));
-    }
-    b_alloc_fail_at(0);
-}
-
 /* Nothing that weir does may depend on the wall clock, dates in messages apart (U15). */
 static void clock_setter(void *arg) {
     (void)arg;
@@ -157,7 +147,7 @@ static void director(void *arg) {
     spawn(&s, w->early_drain, "drain", early_drain);
     spawn(&s, w->workers > 1, "give", giver);
     spawn(&s, w->clock_jumps, "clock", clock_setter);
-    spawn(&s, w->short_memory, "saboteur", saboteur);
+    spawn(&s, w->short_memory, "saboteur", sim_saboteur);
     while (rt_on_all_workers("clients", clients_run, NULL) != 0)
         HOLDS(w->short_memory);
     while (w->early_drain && !world.drained)

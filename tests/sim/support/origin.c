@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "support/rest.h"
 #include "support/talk.h"
 #include "support/world.h"
 
@@ -273,44 +272,12 @@ static void origin_fiber(void *arg) {
     talk_free(o.talk);
 }
 
-static void take(int fd) {
-    struct talk *t = talk_new(PATIENCE);
-    if (t && rt_attach(&t->stream, fd, false) == 0) {
-        if (rt_scope_spawn(&world.origins, "origin", origin_fiber, t) == 0)
-            return;
-        rt_end(&t->stream, RT_END_CLOSE);
-    } else {
-        rt_close_handle(fd);
-    }
-    talk_free(t);
-}
-
-static void accept_fiber(void *arg) {
-    struct rt_stream listener;
-    HOLDS(rt_attach(&listener, *(int *)arg, true) == 0);
-    for (;;) {
-        int fd = rt_accept(&listener, NULL, RT_NEVER);
-        if (fd == -ECANCELED)
-            break;
-        if (fd >= 0)
-            take(fd);
-        else
-            sim_pause(10 * RT_MS);
-    }
-    (void)rt_end(&listener, RT_END_DETACH);
-}
-
 void origins_start(void) {
-    rt_scope_init(&world.origins);
-    for (unsigned i = 0; i < WORLD_ORIGINS; i++) {
-        struct rt_sockaddr at = sim_address((uint16_t)(9001 + i));
-        HOLDS(rt_listen(&at, 4096, &world.listeners[i]) == 0);
-        HOLDS(rt_scope_spawn(&world.origins, "origins", accept_fiber, &world.listeners[i]) == 0);
-    }
+    world.origins.serve = origin_fiber;
+    world.origins.patience = PATIENCE;
+    sim_servers_start(&world.origins, WORLD_ORIGINS);
 }
 
 void origins_stop(void) {
-    rt_scope_leave(&world.origins);
-    for (unsigned i = 0; i < WORLD_ORIGINS; i++)
-        rt_close_handle(world.listeners[i]);
+    sim_servers_stop(&world.origins);
 }

@@ -53,6 +53,15 @@ void sim_pause(rt_time span) {
     (void)!rt_sleep_until(rt_after(rt_now(), (rt_time)sim_draw((uint64_t)span)));
 }
 
+void sim_saboteur(void *arg) {
+    (void)arg;
+    while (!rt_cancelled()) {
+        sim_pause(40 * RT_MS);
+        b_alloc_fail_at(1 + sim_draw(60));
+    }
+    b_alloc_fail_at(0);
+}
+
 static uint64_t number(const char *text) {
     char *end;
     unsigned long long n = strtoull(text ? text : "", &end, 10);

@@ -28,6 +28,9 @@ uint64_t sim_draw(uint64_t n);
 /* Sleeps for a while that is drawn, up to `span`. */
 void sim_pause(rt_time span);
 
+/* A fiber that lets an allocation fail now and then, until it is cancelled. */
+void sim_saboteur(void *arg);
+
 struct sim_program {
     const char *name;
     void (*run)(uint64_t seed);

@@ -7,6 +7,7 @@
 
 #include "gateway/gateway.h"
 #include "support/run.h"
+#include "support/servers.h"
 
 #define WORLD_ASKS 4096
 #define WORLD_ORIGINS 2 /* ports 9001 on; nobody listens on 9009 */
@@ -55,8 +56,7 @@ struct world {
     struct weather weather;
     struct gateway gateway;
     struct gw_options options;
-    struct rt_scope origins;
-    int listeners[WORLD_ORIGINS];
+    struct sim_servers origins;
     struct ask asks[WORLD_ASKS];
     unsigned count; /* asks that are given out */
     unsigned parts; /* parts of heads that were sent and are no asks */
