@@ -68,7 +68,7 @@ static void *alloc_slow(struct b_arena *a, size_t size) {
 void *b_arena_alloc(struct b_arena *a, size_t size) {
     if (size > SIZE_MAX - 64)
         return NULL;
-    size = (size + (size == 0) + 7) & ~(size_t)7;
+    size = B_ARENA_ROOM(size);
     if (size <= (size_t)(a->end - a->at)) {
         char *p = a->at;
         a->at += size;

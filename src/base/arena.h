@@ -35,6 +35,7 @@ void b_arena_init(struct b_arena *a, enum b_tag tag, struct b_chunk_source *sour
 /* Gives all chunks back; the arena can be initialised again. */
 void b_arena_release(struct b_arena *a);
 
+#define B_ARENA_ROOM(size) (((size) + ((size) == 0) + 7) & ~(size_t)7) /* what an allocation takes */
 /* Memory aligned to 8, uninitialised, until release; never NULL for a size of 0. NULL when memory is short or
  * the limit is reached. */
 void *b_arena_alloc(struct b_arena *a, size_t size) __attribute__((warn_unused_result));

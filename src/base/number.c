@@ -43,6 +43,11 @@ bool b_parse_hex(struct b_slice s, uint64_t *out) {
     return true;
 }
 
+void b_format_hex(char buf[16], uint64_t v) {
+    for (unsigned i = 16; i--; v >>= 4)
+        buf[i] = "0123456789abcdef"[v & 15];
+}
+
 /* "00" to "99". */
 static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
                             "40414243444546474849505152535455565758596061626364656667686970717273747576777879"

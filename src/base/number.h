@@ -17,6 +17,9 @@ static inline unsigned b_u16(const void *p) {
     return (unsigned)byte[0] << 8 | byte[1];
 }
 
+/* 16 hexadecimal digits, lower case. No NUL. */
+void b_format_hex(char buf[16], uint64_t v);
+
 #define B_U64_TEXT 20 /* the most digits of a 64-bit number */
 /* Writes v in decimal at buf (room for B_U64_TEXT) and gives the number of characters. No NUL. */
 size_t b_format_u64(char *buf, uint64_t v);

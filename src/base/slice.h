@@ -58,6 +58,12 @@ static inline bool b_slice_starts(struct b_slice s, struct b_slice prefix) {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
 }
 
+/* Whether the bytes are some of the other's, not equal ones elsewhere. */
+static inline bool b_slice_within(struct b_slice part, struct b_slice whole) {
+    uintptr_t p = (uintptr_t)part.ptr, w = (uintptr_t)whole.ptr;
+    return p >= w && p - w <= whole.len && part.len <= whole.len - (p - w);
+}
+
 /* The rest of s from byte `from`; `from` must not exceed s.len. */
 static inline struct b_slice b_slice_from(struct b_slice s, size_t from) {
     return (struct b_slice){s.ptr ? s.ptr + from : NULL, s.len - from};

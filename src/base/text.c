@@ -41,6 +41,14 @@ bool b_text_reserve_exactly(struct b_text *t, size_t n) {
     return !t->failed;
 }
 
+void b_text_cut(struct b_text *t, size_t n) {
+    char *p = n && n < t->len ? b_realloc(t->tag, t->ptr, n) : NULL;
+    if (!p)
+        return;
+    t->ptr = p;
+    t->len = t->cap = n;
+}
+
 void b_text_cstr(struct b_text *t, const char *s) {
     b_text_add(t, s, strlen(s));
 }

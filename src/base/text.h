@@ -39,6 +39,8 @@ static inline bool b_text_reserve(struct b_text *t, size_t n) {
 
 /* The same for all that is to come, and no more than that: for what is kept for long. */
 bool b_text_reserve_exactly(struct b_text *t, size_t n);
+/* Gives back what is behind the first n bytes of one on the heap; it may move. */
+void b_text_cut(struct b_text *t, size_t n);
 
 static inline void b_text_add(struct b_text *t, const void *p, size_t n) {
     if (n && b_text_reserve(t, n)) {

@@ -32,15 +32,13 @@ const struct gw_handler gw_refuse = {.module = {.name = "refuse",
                                      .run = refuse};
 
 struct b_slice gw_request_id(struct exchange *ex) {
-    static const char digits[] = "0123456789abcdef";
     if (ex->request_id.len)
         return ex->request_id;
-    uint64_t bits[2] = {b_rng_next(&rt_self()->rng), b_rng_next(&rt_self()->rng)};
     char *text = b_arena_alloc(&ex->call.arena, 33);
     if (!text)
         return b_slice(NULL, 0);
-    for (unsigned i = 0; i < 32; i++)
-        text[i] = digits[bits[i / 16] >> (i % 16 * 4) & 15];
+    b_format_hex(text, b_rng_next(&rt_self()->rng));
+    b_format_hex(text + 16, b_rng_next(&rt_self()->rng));
     text[32] = 0;
     ex->request_id = b_slice(text, 32);
     return ex->request_id;

@@ -11,6 +11,10 @@
 #include "telemetry/metrics.h"
 #include "json/writer.h"
 
+#define SCRATCH_MAX ((size_t)512 << 20)
+#define BODY_MAX (CFG_GIB / 4) /* what PostgreSQL takes as jsonb */
+_Static_assert(BODY_MAX <= ST_LEN_MAX, "all of it can be a value");
+
 /* ---- the options ---- */
 
 enum format { ALERTMANAGER, JSON };
@@ -133,7 +137,7 @@ static const struct cfg_option options[] = {
      CFG_AT(struct ingest_conf, max_body),
      .default_text = "10MiB",
      .min = 1,
-     .max = CFG_GIB,
+     .max = BODY_MAX,
      .help = "body of a request, unless the route says it; beyond it 413"},
     {.name = "max_waiting",
      .type = CFG_INT,
@@ -248,6 +252,9 @@ static int open_route(const struct gw_open *o, const struct cfg_route *route, co
     t.migrations = c->json.create ? t.migrations : NULL;
     int rc = c->format == JSON ? hd_json_open(o, route, &c->json, c->head.node, &t, &in->json) : 0;
     rc = hd_signature_open(o, &c->signature, &in->signature) ? -EINVAL : rc;
+    if (route->max_body > BODY_MAX)
+        rc = cfg_error_at(o->errors, cfg_node_get(route->head.node, "max_body"),
+                          "events are at most 256MiB in all: \"max_body\" is more");
     if (rc || !store)
         return -EINVAL;
     if (!(in->sink = st_sink_get(store, &t)))
@@ -288,7 +295,9 @@ struct intake {
 /* On the big stack: the request's own stays one page, as thousands may wait for the disk. */
 static void read_events(void *arg) {
     struct intake *t = arg;
-    t->rc = hd_alerts_read(json_root(&t->index), t->rows, &t->reading);
+    b_arena_init(&t->reading.scratch, B_TAG_REQUESTS, NULL, rt_scratch_in(), RT_SCRATCH_BYTES, SCRATCH_MAX);
+    t->rc = hd_alerts_read(&t->index, t->rows, &t->reading);
+    b_arena_release(&t->reading.scratch);
 }
 
 static int read_format(struct intake *t) {
@@ -299,7 +308,6 @@ static int read_format(struct intake *t) {
         return gw_bad_json(ex, &fault);
     if (rc)
         return -HTTP_E_OUT_OF_MEMORY;
-    t->reading.labels = rt_scratch_in();
     rt_on_big_stack(read_events, t);
     if (t->rc == -EINVAL)
         return gw_error(ex, HTTP_E_BAD_EVENT, "%s", t->reading.why);

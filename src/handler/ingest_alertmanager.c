@@ -5,7 +5,10 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
+#include "base/number.h"
 #include "handler/ingest_format.h"
+
+#define LABELS_MAX 256 /* of an alert; most have some ten */
 
 /* ---- the table ---- */
 
@@ -16,9 +19,11 @@ enum {
     STATUS,
     LABELS,
     ANNOTATIONS,
-    RECEIVER,
-    GROUP_KEY,
     GENERATOR_URL,
+    OWN_COLUMNS,
+    /* those of the whole webhook */
+    RECEIVER = OWN_COLUMNS,
+    GROUP_KEY,
     EXTERNAL_URL,
     RECEIVED_AT,
     UPDATED_AT,
@@ -41,7 +46,7 @@ static const struct b_slice columns[COLUMNS] = {
 };
 
 static const uint8_t kinds[COLUMNS] = {
-    [FINGERPRINT] = ST_TEXT,   [STARTS_AT] = ST_TIME,    [ENDS_AT] = ST_TIME,     [STATUS] = ST_TEXT,
+    [FINGERPRINT] = ST_HEX,    [STARTS_AT] = ST_TIME,    [ENDS_AT] = ST_TIME,     [STATUS] = ST_TEXT,
     [LABELS] = ST_JSON,        [ANNOTATIONS] = ST_JSON,  [RECEIVER] = ST_TEXT,    [GROUP_KEY] = ST_TEXT,
     [GENERATOR_URL] = ST_TEXT, [EXTERNAL_URL] = ST_TEXT, [RECEIVED_AT] = ST_TIME, [UPDATED_AT] = ST_TIME};
 
@@ -101,6 +106,7 @@ static bool replaces(const struct st_value *earlier, const struct st_value *late
 const struct st_table hd_alerts_table = {
     .columns = columns,
     .column_count = COLUMNS,
+    .common_count = COLUMNS - OWN_COLUMNS,
     .kinds = kinds,
     .key = key,
     .key_count = 2,
@@ -154,9 +160,9 @@ enum verdict { GOOD, POISON, MALFORMED, NO_MEMORY };
 struct reader {
     struct hd_reading *reading;
     struct st_rows *rows;
-    struct b_arena *arena;
-    struct st_value receiver, group_key, external_url;
-    char why[ST_WHY_MAX]; /* about the alert that is read */
+    struct b_arena *scratch; /* the reading's, for what is looked at alone */
+    struct hd_label *labels; /* room for LABELS_MAX */
+    char why[ST_WHY_MAX];    /* about the alert that is read */
 };
 
 static enum verdict say(struct reader *r, enum verdict verdict, const char *fmt, ...)
@@ -174,11 +180,12 @@ static bool has_nul(struct b_slice s) {
 }
 
 /* A string as a text of the row; anything else that is there is no such member. */
-static enum verdict text_of(struct reader *r, struct json_value v, const char *name, struct b_slice *out) {
+static enum verdict text_of(struct reader *r, struct json_value v, const char *name, struct b_arena *arena,
+                            struct b_slice *out) {
     *out = (struct b_slice){0};
     if (json_kind(v) != JSON_STRING)
         return say(r, MALFORMED, "`%s` is no text", name);
-    *out = json_text(v, r->arena);
+    *out = json_text(v, arena);
     if (!out->ptr)
         return NO_MEMORY;
     return has_nul(*out) ? say(r, POISON, "`%s` has a NUL character (\\u0000)", name) : GOOD;
@@ -186,7 +193,7 @@ static enum verdict text_of(struct reader *r, struct json_value v, const char *n
 
 static enum verdict value_of(struct reader *r, struct json_value v, const char *name, struct st_value *out) {
     struct b_slice text;
-    enum verdict verdict = text_of(r, v, name, &text);
+    enum verdict verdict = text_of(r, v, name, &r->rows->arena, &text);
     if (verdict == GOOD)
         *out = st_text(text);
     return verdict;
@@ -195,7 +202,7 @@ static enum verdict value_of(struct reader *r, struct json_value v, const char *
 static enum verdict time_of(struct reader *r, struct json_value v, const char *name, struct st_value *out) {
     struct b_slice text;
     int64_t us;
-    enum verdict verdict = text_of(r, v, name, &text);
+    enum verdict verdict = text_of(r, v, name, r->scratch, &text);
     if (verdict != GOOD)
         return verdict;
     if (!b_parse_rfc3339(text, &us))
@@ -221,16 +228,16 @@ static enum verdict pairs_of(struct reader *r, struct json_value object, const c
     if (json_kind(object) != JSON_OBJECT)
         return say(r, MALFORMED, "`%s` is no object", what);
     for (struct json_value v = json_first(object); v.index; v = json_next(v)) {
-        if (*count == HD_LABELS_MAX)
-            return say(r, MALFORMED, "`%s` has more than %d members", what, HD_LABELS_MAX);
-        struct hd_label *l = &r->reading->labels[(*count)++];
-        l->name = json_text(json_key_of(v), r->arena);
+        if (*count == LABELS_MAX)
+            return say(r, MALFORMED, "`%s` has more than %d members", what, LABELS_MAX);
+        struct hd_label *l = &r->labels[(*count)++];
+        l->name = json_text(json_key_of(v), r->scratch);
         if (!l->name.ptr)
             return NO_MEMORY;
         if (json_kind(v) != JSON_STRING)
             return say(r, MALFORMED, "the value of \"%.*s\" in `%s` is no text",
                        l->name.len < 64 ? (int)l->name.len : 64, l->name.ptr, what);
-        l->value = json_text(v, r->arena);
+        l->value = json_text(v, r->scratch);
         if (!l->value.ptr)
             return NO_MEMORY;
         if (has_nul(l->name) || has_nul(l->value))
@@ -241,14 +248,14 @@ static enum verdict pairs_of(struct reader *r, struct json_value object, const c
 
 static enum verdict check_labels(struct reader *r, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
-        struct b_slice name = r->reading->labels[i].name;
+        struct b_slice name = r->labels[i].name;
         int shown = name.len < 64 ? (int)name.len : 64;
         if (!is_label_name(name, r->reading->any_label_name))
             return say(
                 r, MALFORMED,
                 "\"%.*s\" is no name of a label ([a-zA-Z_][a-zA-Z0-9_]*; `label_names: utf8` takes any)",
                 shown, name.ptr);
-        if (i && b_slice_eq(name, r->reading->labels[i - 1].name)) /* they are sorted */
+        if (i && b_slice_eq(name, r->labels[i - 1].name)) /* they are sorted */
             return say(r, MALFORMED, "the label \"%.*s\" is there twice", shown, name.ptr);
     }
     return GOOD;
@@ -257,22 +264,18 @@ static enum verdict check_labels(struct reader *r, unsigned count) {
 /* Its own fingerprint is ignored: other senders compute others, or none. */
 static enum verdict read_labels(struct reader *r, struct json_value labels, struct json_value theirs,
                                 struct st_value *row) {
-    static const char digits[] = "0123456789abcdef";
+    char own[ST_HEX_LEN];
     unsigned count;
     enum verdict verdict = pairs_of(r, labels, "labels", &count);
     if (verdict != GOOD)
         return verdict;
-    uint64_t sum = hd_fingerprint(r->reading->labels, count);
+    uint64_t sum = hd_fingerprint(r->labels, count);
     if ((verdict = check_labels(r, count)) != GOOD)
         return verdict;
-    char *text = b_arena_alloc(r->arena, 16);
-    if (!text)
-        return NO_MEMORY;
-    for (int i = 15; i >= 0; i--, sum >>= 4)
-        text[i] = digits[sum & 15];
-    row[FINGERPRINT] = st_text(b_slice(text, 16));
+    b_format_hex(own, sum);
+    row[FINGERPRINT] = (struct st_value){.integer = (int64_t)sum, .kind = ST_HEX};
     row[LABELS] = st_json(json_slice(labels));
-    r->reading->mismatched += !json_string_is(theirs, b_slice(text, 16));
+    r->reading->mismatched += !json_string_is(theirs, b_slice(own, sizeof own));
     return GOOD;
 }
 
@@ -326,10 +329,6 @@ static enum verdict read_alert(struct reader *r, struct json_value alert, struct
     verdict = verdict != GOOD ? verdict : read_times(r, starts, ends, resolved, row);
     if (verdict == GOOD && url.index && json_kind(url) != JSON_NULL)
         verdict = value_of(r, url, "generatorURL", &row[GENERATOR_URL]);
-    row[RECEIVER] = r->receiver;
-    row[GROUP_KEY] = r->group_key;
-    row[EXTERNAL_URL] = r->external_url;
-    row[RECEIVED_AT] = row[UPDATED_AT] = st_time(r->reading->now);
     return verdict;
 }
 
@@ -344,49 +343,99 @@ static int fail(struct hd_reading *reading, const char *fmt, ...) {
     return -EINVAL;
 }
 
+static int reject(struct reader *r, struct b_slice item, unsigned most) {
+    struct st_rows *rows = r->rows;
+    if (!rows->rejects)
+        rows->rejects = b_arena_alloc(&rows->arena, most * sizeof *rows->rejects);
+    struct b_slice reason = b_arena_copy(&rows->arena, b_slice_cstr(r->why));
+    if (!rows->rejects || !reason.ptr)
+        return -ENOMEM;
+    rows->rejects[rows->reject_count++] = (struct st_reject){item, reason};
+    return 0;
+}
+
 /* The one that cannot be a row is kept as it came, so that the others are not lost with it; but who sends nothing else is no
  * Alertmanager, and is told. */
-static int read_all(struct reader *r, struct json_value alerts) {
+static int read_all(struct reader *r, struct json_value alerts, unsigned count) {
     struct st_rows *rows = r->rows;
     unsigned n = 0, malformed = 0;
     for (struct json_value v = json_first(alerts); v.index; v = json_next(v), n++) {
-        struct st_value *row = rows->values + (size_t)rows->count * COLUMNS;
-        memset(row, 0, COLUMNS * sizeof *row);
+        struct st_value *row = rows->values + (size_t)rows->count * OWN_COLUMNS;
+        memset(row, 0, OWN_COLUMNS * sizeof *row);
         r->why[0] = 0;
         enum verdict verdict = read_alert(r, v, row);
         if (verdict == NO_MEMORY)
             return -ENOMEM;
         if (verdict == GOOD) {
-            rows->items[rows->count++] = json_slice(v);
+            rows->items[rows->count++] = st_json(json_slice(v));
             continue;
         }
         if (verdict == MALFORMED && malformed++ == 0)
             fail(r->reading, "alert %u: %s", n, r->why);
-        rows->rejects[rows->reject_count++] =
-            (struct st_reject){json_slice(v), b_arena_copy(r->arena, b_slice_cstr(r->why))};
-        if (!rows->rejects[rows->reject_count - 1].reason.ptr)
+        if (reject(r, json_slice(v), count) != 0)
             return -ENOMEM;
     }
     return n == malformed ? -EINVAL : 0;
 }
 
-static int make_room(struct reader *r, struct json_value alerts, unsigned *count) {
-    struct st_rows *rows = r->rows;
-    for (struct json_value v = json_first(alerts); v.index; v = json_next(v))
-        if (++*count > r->reading->max_items)
-            return -E2BIG;
-    rows->values = b_arena_alloc(r->arena, (size_t)*count * COLUMNS * sizeof *rows->values);
-    rows->items = b_arena_alloc(r->arena, *count * sizeof *rows->items);
-    rows->rejects = b_arena_alloc(r->arena, *count * sizeof *rows->rejects);
-    return rows->values && rows->items && rows->rejects ? 0 : -ENOMEM;
+/* What rows take of the whole. */
+static const struct group_text {
+    struct b_slice member;
+    unsigned column;
+} group_texts[] = {{B_LIT("receiver"), RECEIVER},
+                   {B_LIT("groupKey"), GROUP_KEY},
+                   {B_LIT("externalURL"), EXTERNAL_URL}};
+#define GROUP_TEXTS (sizeof group_texts / sizeof *group_texts)
+
+/* Those that are missing have no ptr. Copied, for their place in the body may go. */
+static int read_group(struct reader *r, struct json_value root, struct b_slice texts[GROUP_TEXTS]) {
+    for (unsigned i = 0; i < GROUP_TEXTS; i++) {
+        struct json_value v = json_member(root, group_texts[i].member);
+        if (!v.index || json_kind(v) == JSON_NULL)
+            continue;
+        enum verdict verdict = text_of(r, v, group_texts[i].member.ptr, r->scratch, &texts[i]);
+        if (verdict != GOOD)
+            return verdict == NO_MEMORY ? -ENOMEM : fail(r->reading, "%s", r->why);
+        if (!(texts[i] = b_arena_copy(r->scratch, texts[i])).ptr)
+            return -ENOMEM;
+    }
+    return 0;
 }
 
-/* A member of the whole that may be missing. */
-static int group_text(struct reader *r, struct json_value v, const char *name, struct st_value *out) {
-    if (!v.index || json_kind(v) == JSON_NULL)
-        return 0;
-    enum verdict verdict = value_of(r, v, name, out);
-    return verdict == GOOD ? 0 : verdict == NO_MEMORY ? -ENOMEM : fail(r->reading, "%s", r->why);
+/* Of the texts that are to be kept; those of all alerts are taken to be as long as the first one's. */
+static size_t bytes_of_texts(const struct b_slice group[GROUP_TEXTS], struct json_value alerts,
+                             unsigned count) {
+    struct json_value url = json_member(json_first(alerts), B_LIT("generatorURL"));
+    size_t sum = json_is_escaped(url) ? B_ARENA_ROOM(json_slice(url).len) * count : 0;
+    for (unsigned i = 0; i < GROUP_TEXTS; i++)
+        sum += B_ARENA_ROOM(group[i].len + 1);
+    return sum;
+}
+
+static int make_room(struct reader *r, const struct b_slice group[GROUP_TEXTS], size_t text_bytes,
+                     unsigned count) {
+    struct st_rows *rows = r->rows;
+    if (st_rows_reserve(rows, &hd_alerts_table, count, text_bytes) != 0)
+        return -ENOMEM;
+    struct st_value *common = rows->common - OWN_COLUMNS;
+    common[RECEIVED_AT] = common[UPDATED_AT] = st_time(r->reading->now);
+    for (unsigned i = 0; i < GROUP_TEXTS; i++) {
+        struct b_slice copy = group[i].ptr ? b_arena_copy(&rows->arena, group[i]) : group[i];
+        if (copy.ptr)
+            common[group_texts[i].column] = st_text(copy);
+        else if (group[i].ptr)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* What comes behind the alerts has been read, and Alertmanager says much there that rows do not have: thousands of bodies may wait. */
+static void cut_body(struct st_rows *rows, struct json_index *x, struct json_value alerts) {
+    struct b_slice text = json_slice(alerts);
+    if (rows->body.ptr != x->text.ptr)
+        return;
+    b_text_cut(&rows->body, (size_t)(text.ptr + text.len - x->text.ptr));
+    x->text = b_text_slice(&rows->body);
 }
 
 static unsigned truncated(struct json_value v) {
@@ -398,9 +447,10 @@ static unsigned truncated(struct json_value v) {
     return (unsigned)n;
 }
 
-int hd_alerts_read(struct json_value root, struct st_rows *rows, struct hd_reading *reading) {
-    struct reader r = {.reading = reading, .rows = rows, .arena = &rows->arena};
-    struct json_value alerts = json_member(root, B_LIT("alerts")),
+static int read_webhook(struct reader *r, struct json_index *x) {
+    struct hd_reading *reading = r->reading;
+    struct b_slice group[GROUP_TEXTS] = {{0}};
+    struct json_value root = json_root(x), alerts = json_member(root, B_LIT("alerts")),
                       version = json_member(root, B_LIT("version"));
     unsigned count = 0;
     if (json_kind(root) != JSON_OBJECT)
@@ -412,14 +462,23 @@ int hd_alerts_read(struct json_value root, struct st_rows *rows, struct hd_readi
                     version.index ? json_slice(version).ptr : "missing");
     if (json_kind(alerts) != JSON_ARRAY)
         return fail(reading, "`alerts` is no array");
-    int rc = make_room(&r, alerts, &count);
-    if (rc)
-        return rc;
+    for (struct json_value v = json_first(alerts); v.index; v = json_next(v))
+        if (++count > reading->max_items)
+            return -E2BIG;
     if (!count)
         return fail(reading, "`alerts` is empty");
     reading->truncated = truncated(json_member(root, B_LIT("truncatedAlerts")));
-    rc = group_text(&r, json_member(root, B_LIT("receiver")), "receiver", &r.receiver);
-    rc = rc ? rc : group_text(&r, json_member(root, B_LIT("groupKey")), "groupKey", &r.group_key);
-    rc = rc ? rc : group_text(&r, json_member(root, B_LIT("externalURL")), "externalURL", &r.external_url);
-    return rc ? rc : read_all(&r, alerts);
+    int rc = read_group(r, root, group);
+    size_t text_bytes = bytes_of_texts(group, alerts, count);
+    if (rc)
+        return rc;
+    cut_body(r->rows, x, alerts);
+    rc = make_room(r, group, text_bytes, count);
+    return rc ? rc : read_all(r, alerts, count);
+}
+
+int hd_alerts_read(struct json_index *x, struct st_rows *rows, struct hd_reading *reading) {
+    struct reader r = {.reading = reading, .rows = rows, .scratch = &reading->scratch};
+    r.labels = b_arena_alloc(r.scratch, LABELS_MAX * sizeof *r.labels);
+    return r.labels ? read_webhook(&r, x) : -ENOMEM;
 }

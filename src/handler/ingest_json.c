@@ -9,6 +9,7 @@
 #include "gateway/template.h"
 #include "json/writer.h"
 
+#define TEXT_BYTES 512 /* that most events need for what templates make of them */
 #define VALUE_MAX ((size_t)16 << 20)
 #define SQL_MAX 65536
 
@@ -24,7 +25,6 @@ struct hd_json {
     const struct json_node *items; /* NULL: the body */
     unsigned slots, body_slot, item_slot;
     uint32_t specials;
-    int received_at; /* the column that weir fills itself; -1: none */
 };
 
 /* ---- the config ---- */
@@ -159,10 +159,9 @@ static int describe(const struct gw_open *o, const struct hd_json_conf *conf, st
 
 /* What weir makes has a received_at, by which old rows are found. */
 static void add_received_at(struct hd_json *j, struct b_slice *names, struct st_table *t) {
-    j->received_at = -1;
     if (column_of(t, B_LIT("received_at")) >= 0)
         return;
-    j->received_at = (int)t->column_count;
+    t->common_count = 1;
     j->columns[t->column_count].kind = ST_TIME;
     names[t->column_count++] = B_LIT("received_at");
 }
@@ -189,11 +188,9 @@ int hd_json_open(const struct gw_open *o, const struct cfg_route *route, const s
     rc = compile_columns(o, &c, conf, j, names, table) ? -EINVAL : rc;
     if (c.specials & 1u << JSON_REQUEST_BODY)
         rc = cfg_error_at(o->errors, conf->columns, "here the body is `$body`, not `$request.body`");
+    rc = find_key(o, conf, table) ? -EINVAL : rc;
     if (conf->create)
         add_received_at(j, names, table);
-    else
-        j->received_at = -1;
-    rc = find_key(o, conf, table) ? -EINVAL : rc;
     rc = rc ? rc : describe(o, conf, j, table);
     j->table = b_arena_alloc(o->arena, sizeof *j->table);
     if (j->table)
@@ -225,10 +222,7 @@ static int wrong(const struct making *m, unsigned column, const char *what) {
 
 /* What does not stand in the body is the request's, and the rows may outlive that. */
 static struct b_slice keep(struct making *m, struct b_slice s) {
-    const struct b_text *body = &m->rows->body;
-    if (s.ptr >= body->ptr && s.ptr + s.len <= body->ptr + body->len)
-        return s;
-    return b_arena_copy(&m->rows->arena, s);
+    return b_slice_within(s, b_text_slice(&m->rows->body)) ? s : b_arena_copy(&m->rows->arena, s);
 }
 
 /* The value as a text, and what kind of JSON it is. */
@@ -352,15 +346,11 @@ static int make_value(struct making *m, unsigned i, struct st_value *out) {
 
 static int make_row(struct making *m, struct json_value item) {
     const struct hd_json *j = m->j;
-    unsigned columns = j->table->column_count;
+    unsigned columns = j->table->column_count - j->table->common_count;
     struct st_value *row = m->rows->values + (size_t)m->rows->count * columns;
     m->view.env.slots[j->item_slot] = json_operand_value(item);
     for (unsigned i = 0; i < columns; i++) {
-        int rc = 0;
-        if ((int)i == j->received_at)
-            row[i] = st_time(m->now);
-        else
-            rc = make_value(m, i, &row[i]);
+        int rc = make_value(m, i, &row[i]);
         if (rc)
             return rc;
     }
@@ -379,9 +369,11 @@ static int make_room(struct making *m, unsigned count, unsigned max) {
         return gw_error(m->ex, HTTP_E_TOO_MANY_EVENTS, "the request has more than %u events", max);
     if (!count)
         return gw_error(m->ex, HTTP_E_BAD_EVENT, "there is no event in it");
-    m->rows->values =
-        b_arena_zalloc(&m->rows->arena, (size_t)count * m->j->table->column_count * sizeof *m->rows->values);
-    return m->rows->values ? 0 : -HTTP_E_OUT_OF_MEMORY;
+    if (st_rows_reserve(m->rows, m->j->table, count, TEXT_BYTES) != 0)
+        return -HTTP_E_OUT_OF_MEMORY;
+    if (m->j->table->common_count)
+        m->rows->common[0] = st_time(m->now);
+    return 0;
 }
 
 static int bad_json(struct making *m, const struct json_fault *f) {

@@ -73,6 +73,11 @@ struct json_value json_item(struct json_value v, size_t n);
 /* The member whose key is this text, compared decoded; the first one where there are several. */
 struct json_value json_member(struct json_value v, struct b_slice key);
 
+/* Whether it is a string with a backslash in it. */
+static inline bool json_is_escaped(struct json_value v) {
+    return json_kind(v) == JSON_STRING && v.index->tokens[v.token].link & JSON_ESCAPED;
+}
+
 /* What stands between the quotes of the string at token n, as it is written. */
 static inline struct b_slice json_between_quotes(const struct json_index *x, uint32_t n) {
     const struct json_token *t = &x->tokens[n];

@@ -31,8 +31,6 @@ struct st_post {
     struct st_limits limits;
     enum st_outcome outcome;
     uint64_t epoch; /* of the connection that stored it */
-    /* what the arena begins with: enough for a webhook of some alerts, since thousands may wait */
-    _Alignas(8) char first[1400];
 };
 
 struct st_repeat {
@@ -115,6 +113,15 @@ struct st_batch {
 bool st_batch_take(struct st_store *s, struct st_batch *b, rt_time *until);
 /* Tells the posts what their `outcome` is, and counts them. The batch is empty then. */
 void st_batch_end(struct st_batch *b);
+static inline unsigned st_own_columns(const struct st_table *t) {
+    return t->column_count - t->common_count;
+}
+/* `row`: the values of one, common ones aside. */
+static inline const struct st_value *st_value_of(const struct st_table *t, const struct st_rows *rows,
+                                                 const struct st_value *row, unsigned column) {
+    unsigned own = st_own_columns(t);
+    return column < own ? &row[column] : &rows->common[column - own];
+}
 /* Why it is as it is: copied. By whoever has the post. */
 void st_post_why(struct st_post *p, const char *why);
 /* Nothing is known of what comes of it. */

@@ -5,18 +5,17 @@
 #include "runtime/fiber.h"
 #include "store/internal.h"
 
-#define BODY_MAX ((size_t)1 << 30)
+#define BODY_MAX ((size_t)256 << 20)
 #define ARENA_MAX ((size_t)256 << 20)
 #define REMEMBERED (60 * RT_S)
 
 struct st_post *st_post_new(void) {
-    struct st_post *p = b_alloc(B_TAG_STORE, sizeof *p);
+    struct st_post *p = b_zalloc(B_TAG_STORE, sizeof *p);
     if (!p)
         return NULL;
-    memset(p, 0, offsetof(struct st_post, first));
     p->refs = 1;
     p->rows.body = b_text_heap(B_TAG_STORE, BODY_MAX);
-    b_arena_init(&p->rows.arena, B_TAG_STORE, rt_chunks(), p->first, sizeof p->first, ARENA_MAX);
+    b_arena_init(&p->rows.arena, B_TAG_STORE, rt_chunks(), NULL, 0, ARENA_MAX);
     b_list_init(&p->link);
     return p;
 }
@@ -24,10 +23,33 @@ struct st_post *st_post_new(void) {
 void st_post_put(struct st_post *p) {
     if (!p || --p->refs)
         return;
-    b_text_free(&p->rows.body);
+    st_rows_free(&p->rows);
     b_free(p->result.why);
-    b_arena_release(&p->rows.arena);
     b_free(p);
+}
+
+/* One block of exactly the size, for thousands of them may wait. */
+int st_rows_reserve(struct st_rows *rows, const struct st_table *t, unsigned count, size_t text_bytes) {
+    size_t values = (size_t)count * st_own_columns(t), items = t->rejects ? count : 0;
+    size_t size = B_ARENA_ROOM((values + t->common_count + items) * sizeof(struct st_value));
+    struct b_arena *a = &rows->arena;
+    char *block = b_alloc(B_TAG_STORE, size + text_bytes);
+    if (!block)
+        return -ENOMEM;
+    memset(block, 0, size);
+    if (!a->at && text_bytes)
+        b_arena_init(a, a->tag, a->source, block + size, text_bytes, a->used_max);
+    rows->block = block;
+    rows->values = (struct st_value *)block;
+    rows->common = rows->values + values;
+    rows->items = items ? rows->common + t->common_count : NULL;
+    return 0;
+}
+
+void st_rows_free(struct st_rows *rows) {
+    b_text_free(&rows->body);
+    b_arena_release(&rows->arena);
+    b_free(rows->block);
 }
 
 struct st_rows *st_post_rows(struct st_post *p) {

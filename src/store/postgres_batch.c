@@ -13,10 +13,9 @@
 /* ---- order ---- */
 
 static int compare_values(const struct st_value *a, const struct st_value *b) {
-    bool text = a->kind == ST_TEXT || a->kind == ST_JSON;
     if (a->kind != b->kind)
         return (a->kind > b->kind) - (a->kind < b->kind);
-    if (!text)
+    if (!st_is_text(a))
         return (a->integer > b->integer) - (a->integer < b->integer);
     return b_slice_compare(b_slice(a->text, a->len), b_slice(b->text, b->len));
 }
@@ -89,7 +88,7 @@ static int patiently(struct pg_work *w, int (*attempt)(struct pg_work *)) {
 /* ---- posts ---- */
 
 static void add_rows(struct pg_work *w, struct st_post *p) {
-    unsigned columns = w->sink->table.column_count;
+    unsigned columns = st_own_columns(&w->sink->table);
     for (unsigned i = 0; i < p->rows.count; i++)
         w->rows[w->count++] =
             (struct pg_row){.post = p, .number = i, .values = p->rows.values + (size_t)i * columns};
@@ -179,7 +178,7 @@ static int note_bad(struct pg_work *w, struct st_post *p, struct pg_row *row) {
         return -ENOMEM;
     row->dropped = true;
     row->changed = true; /* no duplicate */
-    w->rejects[w->reject_count++] = (struct pg_reject){p, {p->rows.items[row->number], reason}};
+    w->rejects[w->reject_count++] = (struct pg_reject){p, {st_slice(&p->rows.items[row->number]), reason}};
     p->result.rejected++;
     return 0;
 }

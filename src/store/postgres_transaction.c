@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/calendar.h"
+#include "base/number.h"
 
 #define BATCH_MAX ((size_t)512 << 20)
 #define EPOCH_US 946684800000000 /* 2000-01-01, from which PostgreSQL counts */
@@ -38,6 +39,10 @@ static void add_as_text(struct b_text *t, const struct st_value *v) {
     case ST_INTEGER: b_text_printf(&text, "%lld", (long long)v->integer); break;
     case ST_REAL: b_text_printf(&text, "%.17g", v->real); break;
     case ST_BOOLEAN: b_text_cstr(&text, v->integer ? "true" : "false"); break;
+    case ST_HEX:
+        b_format_hex(buf, (uint64_t)v->integer);
+        text.len = ST_HEX_LEN;
+        break;
     case ST_NULL: break;
     }
     add32(t, (uint32_t)text.len);
@@ -69,7 +74,7 @@ static void add_value(struct b_text *t, const struct st_value *v, bool as_text) 
         add64(t, (uint64_t)v->integer);
         break;
     case ST_REAL:
-        memcpy(&bits, &v->real, sizeof bits);
+        memcpy(&bits, v, sizeof bits);
         add32(t, 8);
         add64(t, bits);
         break;
@@ -77,7 +82,7 @@ static void add_value(struct b_text *t, const struct st_value *v, bool as_text) 
         add32(t, 1);
         b_text_char(t, v->integer != 0);
         break;
-    default: add32(t, v->len); b_text_add(t, v->text, v->len);
+    default: add_as_text(t, v);
     }
 }
 
@@ -180,15 +185,19 @@ static int send_params(struct pg_work *w, struct params *p, char kind) {
 }
 
 static int send_rows(struct pg_work *w) {
+    const struct st_table *table = &w->sink->table;
     const struct pg_table *t = w->sink->prepared;
     struct params *p = b_zalloc(B_TAG_STORE, sizeof *p);
     if (!p)
         return -ENOMEM;
-    for (unsigned column = 0; column < w->sink->table.column_count; column++) {
+    for (unsigned column = 0; column < table->column_count; column++) {
         struct b_text *text = next_param(p, t->elements[column], w->kept);
-        for (unsigned i = 0; i < w->count; i++)
-            if (!w->rows[i].dropped)
-                add_value(text, &w->rows[i].values[column], t->as_text[column]);
+        for (unsigned i = 0; i < w->count; i++) {
+            const struct pg_row *row = &w->rows[i];
+            if (!row->dropped)
+                add_value(text, st_value_of(table, &row->post->rows, row->values, column),
+                          t->as_text[column]);
+        }
     }
     int rc = send_params(w, p, 'i');
     free_params(p);
@@ -224,7 +233,7 @@ static bool key_is(struct pg_work *w, const PGresult *r, int at, const struct pg
             b_slice(w->c->pq->getvalue(r, at, (int)i), (size_t)w->c->pq->getlength(r, at, (int)i));
         char buf[64];
         struct b_text own = b_text_fixed(buf, sizeof buf);
-        bool text = v->kind == ST_TEXT || v->kind == ST_JSON;
+        bool text = st_is_text(v);
         if (!text)
             add_value(&own, v, pt->as_text[t->key[i]]);
         struct b_slice want = text          ? b_slice(v->text, v->len)

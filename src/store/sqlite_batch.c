@@ -3,6 +3,7 @@
 
 #include "base/calendar.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "store/sqlite.h"
 
 #define PRUNED_AT_ONCE 500
@@ -71,6 +72,9 @@ void st_sqlite_drop_table(struct st_sink *sink) {
 
 /* ---- a row ---- */
 
+#define ROOM B_RFC3339_LEN
+_Static_assert(ROOM >= ST_HEX_LEN, "a text of digits has room there");
+
 /* Times are texts that sort: what SQLite's own functions of time read. `room` has place for them until the statement has run. */
 static int bind_value(sqlite3_stmt *stmt, int at, const struct st_value *v, char *room) {
     switch ((enum st_kind)v->kind) {
@@ -82,17 +86,22 @@ static int bind_value(sqlite3_stmt *stmt, int at, const struct st_value *v, char
     case ST_INTEGER:
     case ST_BOOLEAN: return sqlite3_bind_int64(stmt, at, v->integer);
     case ST_REAL: return sqlite3_bind_double(stmt, at, v->real);
+    case ST_HEX:
+        b_format_hex(room, (uint64_t)v->integer);
+        return sqlite3_bind_text(stmt, at, room, ST_HEX_LEN, SQLITE_STATIC);
     case ST_NULL: break;
     }
     return sqlite3_bind_null(stmt, at);
 }
 
-static int insert_row(struct st_sink *sink, const struct st_value *values) {
+static int insert_row(struct st_sink *sink, const struct st_rows *rows, unsigned row) {
+    const struct st_table *table = &sink->table;
     struct sqlite_table *t = sink->prepared;
-    char rooms[ST_COLUMNS_MAX * B_RFC3339_LEN];
+    const struct st_value *values = rows->values + (size_t)row * st_own_columns(table);
+    char rooms[ST_COLUMNS_MAX * ROOM];
     int rc = SQLITE_OK;
-    for (unsigned i = 0; rc == SQLITE_OK && i < sink->table.column_count; i++)
-        rc = bind_value(t->insert, (int)i + 1, &values[i], rooms + i * B_RFC3339_LEN);
+    for (unsigned i = 0; rc == SQLITE_OK && i < table->column_count; i++)
+        rc = bind_value(t->insert, (int)i + 1, st_value_of(table, rows, values, i), rooms + i * ROOM);
     return rc ? rc : st_sqlite_run(t->insert);
 }
 
@@ -123,7 +132,7 @@ static bool of_the_row(int rc) {
 /* A row that is refused undoes itself alone. Where there is no table for it, its post's savepoint undoes the rest. */
 static int insert_one(struct sqlite_store *q, struct st_post *p, unsigned row) {
     struct st_sink *sink = p->sink;
-    int rc = insert_row(sink, p->rows.values + (size_t)row * sink->table.column_count);
+    int rc = insert_row(sink, &p->rows, row);
     if (rc == SQLITE_OK) {
         p->result.duplicates += sqlite3_changes(q->db) == 0;
         return rc;
@@ -135,7 +144,8 @@ static int insert_one(struct sqlite_store *q, struct st_post *p, unsigned row) {
     if (!sink->table.rejects)
         return rc;
     p->result.rejected++;
-    return insert_reject(sink, p->rows.items[row], b_slice_cstr(p->result.why ? p->result.why : ""));
+    return insert_reject(sink, st_slice(&p->rows.items[row]),
+                         b_slice_cstr(p->result.why ? p->result.why : ""));
 }
 
 static int insert_post(struct sqlite_store *q, struct st_post *p) {

@@ -301,9 +301,9 @@ void st_sink_state(struct st_sink *sink, const char *why) {
 
 static bool same_table(const struct st_table *a, const struct st_table *b) {
     bool same = b_slice_eq(a->name, b->name) && a->column_count == b->column_count &&
-                a->key_count == b->key_count && a->rejects == b->rejects && a->replaces == b->replaces &&
-                !a->migrations == !b->migrations && !a->kinds == !b->kinds &&
-                b_slice_eq(b_slice_cstr(a->schema), b_slice_cstr(b->schema)) &&
+                a->common_count == b->common_count && a->key_count == b->key_count &&
+                a->rejects == b->rejects && a->replaces == b->replaces && !a->migrations == !b->migrations &&
+                !a->kinds == !b->kinds && b_slice_eq(b_slice_cstr(a->schema), b_slice_cstr(b->schema)) &&
                 b_slice_eq(b_slice_cstr(a->update), b_slice_cstr(b->update));
     for (unsigned i = 0; same && i < a->column_count; i++)
         same = b_slice_eq(a->columns[i], b->columns[i]) && (!a->kinds || a->kinds[i] == b->kinds[i]);

@@ -26,24 +26,35 @@ enum st_kind {
     ST_TIME, /* `integer`: microseconds since 1970 */
     ST_INTEGER,
     ST_REAL,
-    ST_BOOLEAN /* `integer`: 0 or 1 */
+    ST_BOOLEAN, /* `integer`: 0 or 1 */
+    ST_HEX      /* `integer`: a text of its 16 hexadecimal digits */
 };
+#define ST_HEX_LEN 16
 
+/* Packed, for rows of thousands of posts wait at once. */
 struct st_value {
     union {
         const char *text; /* lent: the post's */
         int64_t integer;
         double real;
     };
-    uint32_t len; /* bytes of a text */
-    uint8_t kind; /* enum st_kind */
-};
+    uint32_t len : 29; /* bytes of a text */
+    uint32_t kind : 3; /* enum st_kind */
+} __attribute__((packed, aligned(4)));
+#define ST_LEN_MAX ((1u << 29) - 1)
 
+/* At most ST_LEN_MAX bytes, as all bodies are. */
 static inline struct st_value st_text(struct b_slice s) {
-    return (struct st_value){.text = s.ptr, .len = (uint32_t)s.len, .kind = ST_TEXT};
+    return (struct st_value){.text = s.ptr, .len = (uint32_t)s.len & ST_LEN_MAX, .kind = ST_TEXT};
 }
 static inline struct st_value st_json(struct b_slice s) {
-    return (struct st_value){.text = s.ptr, .len = (uint32_t)s.len, .kind = ST_JSON};
+    return (struct st_value){.text = s.ptr, .len = (uint32_t)s.len & ST_LEN_MAX, .kind = ST_JSON};
+}
+static inline struct b_slice st_slice(const struct st_value *v) {
+    return b_slice(v->text, v->len);
+}
+static inline bool st_is_text(const struct st_value *v) {
+    return v->kind == ST_TEXT || v->kind == ST_JSON;
 }
 static inline struct st_value st_time(int64_t us) {
     return (struct st_value){.integer = us, .kind = ST_TIME};
@@ -63,9 +74,11 @@ struct st_table {
     struct b_slice name; /* an identifier: st_check_name */
     const struct b_slice *columns;
     unsigned column_count;
+    unsigned common_count; /* of the last columns: all rows of a post have the same values there */
     const uint8_t
         *kinds; /* enum st_kind of each column's values, ST_NULL aside. NULL: they differ from row to row */
-    const unsigned *key; /* columns by which a row is known; none: each row is a new one */
+    const unsigned
+        *key; /* columns by which a row is known, none of the common ones; none: each row is a new one */
     unsigned key_count;
     /* Of ON CONFLICT (key) DO: `UPDATE SET ... WHERE ...` in the SQL that both homes share; NULL: NOTHING. {table} is the name. */
     const char *update;
@@ -107,12 +120,20 @@ struct st_post;
 struct st_rows {
     struct b_arena arena;    /* for what its maker needs */
     struct b_text body;      /* on the heap: what values point into */
-    struct st_value *values; /* rows * columns of the table */
-    struct b_slice *items;   /* of each row, as it came, for NAME_rejected; NULL where the table has none */
+    void *block;             /* what st_rows_reserve has made */
+    struct st_value *values; /* rows * columns of the table that are not common */
+    struct st_value *common; /* of the columns that are */
+    struct st_value *items;  /* of each row, as it came, for NAME_rejected; NULL where the table has none */
     unsigned count;
     struct st_reject *rejects; /* items that never became rows */
     unsigned reject_count;
 };
+
+/* Makes room for so many rows of the table, and for texts of them in the arena (if nothing is in it yet); all values are null, and no
+ * row is there yet. 0 or -ENOMEM. */
+int st_rows_reserve(struct st_rows *rows, const struct st_table *table, unsigned count, size_t text_bytes);
+/* Gives all back. */
+void st_rows_free(struct st_rows *rows);
 
 /* What came of it. */
 struct st_result {
