@@ -11,7 +11,6 @@
 
 #define TEXT_BYTES 512 /* that most events need for what templates make of them */
 #define VALUE_MAX ((size_t)16 << 20)
-#define SQL_MAX 65536
 
 struct hd_column {
     const struct json_node *template;
@@ -30,14 +29,10 @@ struct hd_json {
 /* ---- the config ---- */
 
 static const struct {
-    const char *name, *sqlite, *postgres;
+    const char *name;
     enum st_kind kind;
-} types[] = {{"text", "TEXT", "text", ST_TEXT},
-             {"json", "TEXT", "jsonb", ST_JSON},
-             {"time", "TEXT", "timestamptz", ST_TIME},
-             {"integer", "INTEGER", "bigint", ST_INTEGER},
-             {"number", "REAL", "double precision", ST_REAL},
-             {"boolean", "INTEGER", "boolean", ST_BOOLEAN}};
+} types[] = {{"text", ST_TEXT},       {"json", ST_JSON},   {"time", ST_TIME},
+             {"integer", ST_INTEGER}, {"number", ST_REAL}, {"boolean", ST_BOOLEAN}};
 enum { TYPES = sizeof types / sizeof *types };
 
 static int find_type(struct b_slice name) {
@@ -115,46 +110,20 @@ static int find_key(const struct gw_open *o, const struct hd_json_conf *conf, st
     return rc;
 }
 
-/* The SQL by which weir makes the table. */
-static const char *write_table(const struct gw_open *o, const struct hd_json *j, const struct st_table *t,
-                               bool postgres) {
-    struct b_text sql = b_text_heap(B_TAG_CONFIG, SQL_MAX);
-    b_text_lit(&sql, "CREATE TABLE \"{table}\" (");
-    for (unsigned i = 0; i < t->column_count; i++) {
-        int type = 0;
-        while (types[type].kind != j->columns[i].kind)
-            type++;
-        b_text_printf(&sql, "%s\"%.*s\" %s", i ? ", " : "", B_FMT(t->columns[i]),
-                      postgres ? types[type].postgres : types[type].sqlite);
-    }
-    b_text_lit(&sql, ");");
-    for (unsigned i = 0; i < t->key_count; i++)
-        b_text_printf(&sql, "%s\"%.*s\"", i ? ", " : "CREATE UNIQUE INDEX \"{table}_key\" ON \"{table}\" (",
-                      B_FMT(t->columns[t->key[i]]));
-    b_text_cstr(&sql, t->key_count ? ");" : "");
-    const char *copy = sql.failed ? NULL : b_arena_copy(o->arena, b_text_slice(&sql)).ptr;
-    b_text_free(&sql);
-    return copy;
-}
-
 static int describe(const struct gw_open *o, const struct hd_json_conf *conf, struct hd_json *j,
                     struct st_table *t) {
     uint8_t *kinds = b_arena_zalloc(o->arena, t->column_count);
-    struct st_migration *m = b_arena_zalloc(o->arena, 2 * sizeof *m);
     bool all = true;
-    if (!kinds || !m)
+    if (!kinds)
         return cfg_error_memory(o->errors);
     for (unsigned i = 0; i < t->column_count; i++) {
         kinds[i] = (uint8_t)j->columns[i].kind;
         all &= kinds[i] != ST_NULL;
     }
     t->kinds = all ? kinds : NULL;
-    if (!conf->create)
-        return 0;
-    *m = (struct st_migration){1, "make the table", write_table(o, j, t, false), write_table(o, j, t, true)};
-    t->migrations = m;
+    t->made_of_columns = conf->create;
     t->schema = "json";
-    return m->sqlite && m->postgres ? 0 : cfg_error_memory(o->errors);
+    return 0;
 }
 
 /* What weir makes has a received_at, by which old rows are found. */

@@ -144,6 +144,8 @@ void st_sink_state(struct st_sink *sink, const char *why);
 
 /* sql.c: SQL of a table, in the arena. NULL when memory is short. */
 char *st_sql_insert(const struct st_table *t, struct b_arena *arena);
+/* Makes it of its columns, whose SQL types `types` has by kind. */
+char *st_sql_create(const struct st_table *t, const char *const *types, struct b_arena *arena);
 /* ON CONFLICT and what follows, for a table with a key. */
 void st_sql_conflict(struct b_text *sql, const struct st_table *t);
 /* A text with {table} in it. */

@@ -133,13 +133,15 @@ static bool of_the_batch(const struct pg_conn *c) {
 static int ready_one(struct writer *w, struct st_sink *sink) {
     struct pg_conn *c = &w->conn;
     rt_time deadline = rt_after(rt_now(), BATCH_TIME);
+    struct st_session session = st_pg_session(c, deadline);
     if (sink->ready || rt_clock() < sink->retry_at)
         return 0;
     c->state[0] = 0;
-    int rc = sink->table.migrations ? st_pg_migrate_table(c, &sink->table, true, NULL, deadline) : 0;
+    int rc = st_is_ours(&sink->table) ? st_migrate_table(&session, &sink->table, true, NULL) : 0;
+    bool told = rc == -EINVAL; /* the table is to blame, though the server may have said nothing */
     rc = rc ? rc : st_pg_prepare_table(c, sink, deadline);
     rc = rc ? rc : st_pg_check_table(c, sink, deadline);
-    if (rc && !of_the_table(c))
+    if (rc && !told && !of_the_table(c))
         return rc;
     sink->retry_at = rt_after(rt_clock(), ST_LAST_RETRY);
     sink->prune_at = rt_clock();
@@ -150,7 +152,8 @@ static int ready_one(struct writer *w, struct st_sink *sink) {
 static int prune_one(struct writer *w, struct st_sink *sink) {
     if (!atomic_load(&sink->keep) || !sink->ready || rt_clock() < sink->prune_at)
         return 0;
-    int more = st_pg_prune(&w->conn, sink, rt_after(rt_now(), BATCH_TIME));
+    struct st_session session = st_pg_session(&w->conn, rt_after(rt_now(), BATCH_TIME));
+    int more = st_prune(&session, sink);
     sink->prune_at = rt_after(rt_clock(), more > 0 ? PRUNE_PAUSE : PRUNE_EVERY);
     if (more < 0 && !w->conn.lost)
         B_LOG(B_WARN, "store", "store %s: old rows of %.*s stay: %s", sink->store->name,
@@ -205,7 +208,8 @@ static bool recover(struct writer *w) {
         return false;
     }
     count_connected(w, 1);
-    if ((rc = st_pg_probe(&w->conn, deadline)) != 0) {
+    struct st_session session = st_pg_session(&w->conn, deadline);
+    if ((rc = st_probe(&session)) != 0) {
         failed(w);
         return false;
     }
@@ -345,10 +349,11 @@ static int migrate(struct st_store *s, bool apply, struct b_text *out, char *why
         snprintf(why, ST_WHY_MAX, "out of memory");
         return -ENOMEM;
     }
+    struct st_session session = st_pg_session(c, deadline);
     int rc = st_pg_connect(c, s->target, rt_after(rt_now(), s->pool.connect_timeout));
     for (struct st_sink *sink = st_next_sink(s, NULL, NULL); sink; sink = st_next_sink(s, sink, NULL))
-        if (rc == 0 && sink->table.migrations)
-            rc = st_pg_migrate_table(c, &sink->table, apply, out, deadline);
+        if (rc == 0 && st_is_ours(&sink->table))
+            rc = st_migrate_table(&session, &sink->table, apply, out);
     memcpy(why, c->why, ST_WHY_MAX);
     st_pg_close(c);
     b_free(c);

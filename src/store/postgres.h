@@ -5,7 +5,7 @@
 
 #include <postgresql/libpq-fe.h>
 
-#include "store/internal.h"
+#include "store/session.h"
 
 /* postgres_library.c: libpq is loaded when a config names it, for it brings some twenty libraries with it. */
 #define ST_PQ(X)          \
@@ -22,10 +22,12 @@
     X(finish)             \
     X(flush)              \
     X(freemem)            \
+    X(getisnull)          \
     X(getlength)          \
     X(getResult)          \
     X(getvalue)           \
     X(isBusy)             \
+    X(nfields)            \
     X(ntuples)            \
     X(pipelineSync)       \
     X(resultErrorField)   \
@@ -36,6 +38,7 @@
     X(sendQueryPrepared)  \
     X(setnonblocking)     \
     X(setNoticeReceiver)  \
+    X(setSingleRowMode)   \
     X(socket)             \
     X(status)
 struct st_pq {
@@ -51,8 +54,9 @@ const struct st_pq *st_pq_load(char *why);
 /* A connection. */
 struct pg_conn {
     const struct st_pq *pq;
-    PGconn *pg;                   /* NULL: none */
-    bool lost;                    /* it is of no use any more */
+    PGconn *pg;       /* NULL: none */
+    bool lost;        /* it is of no use any more */
+    bool single_rows; /* the last query was in single-row mode, which libpq would keep in a pipeline */
     uint64_t known[ST_KNOWN_MAX]; /* statements that it has prepared */
     unsigned known_count;
     unsigned timeout;     /* seconds: statement_timeout as it is set */
@@ -71,28 +75,25 @@ int st_pg_connect(struct pg_conn *c, const char *conninfo, rt_time deadline);
 void st_pg_close(struct pg_conn *c);
 /* The next result; NULL: there is none left of this query. */
 int st_pg_result(struct pg_conn *c, rt_time deadline, PGresult **out);
-/* Runs SQL, and gives the last result to *out (may be NULL) if it is a good one. Not in pipeline mode. */
-int st_pg_exec(struct pg_conn *c, const char *sql, rt_time deadline, PGresult **out);
+/* Notes that it is of no use any more, and why; gives rc. */
+int st_pg_lost(struct pg_conn *c, int rc);
 /* Whether the result is good; else notes what is wrong. */
 bool st_pg_good(struct pg_conn *c, const PGresult *r);
 
-/* postgres_schema.c */
-int st_pg_migrate_table(struct pg_conn *c, const struct st_table *t, bool apply, struct b_text *out,
-                        rt_time deadline);
-int st_pg_own_table(struct pg_conn *c, rt_time deadline);
-int st_pg_probe(struct pg_conn *c, rt_time deadline);
+/* postgres_session.c. Not in pipeline mode. */
+struct st_session st_pg_session(struct pg_conn *c, rt_time deadline);
+/* st_execute over one. */
+int st_pg_exec(struct pg_conn *c, const char *sql, rt_time deadline);
 
 /* postgres_table.c: statements of a sink, in its arena. */
 struct pg_table {
-    const char *insert, *reject, *prune, *prune_rejected; /* SQL */
-    Oid *elements;                                        /* types of the columns' arrays */
-    bool *as_text; /* values go as texts and are cast by the database */
+    const char *insert, *reject; /* SQL */
+    Oid *elements;               /* types of the columns' arrays */
+    bool *as_text;               /* values go as texts and are cast by the database */
 };
 int st_pg_prepare_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline);
 /* Whether the statements of the sink are ones that the table takes. */
 int st_pg_check_table(struct pg_conn *c, struct st_sink *sink, rt_time deadline);
-/* Takes rows that are too old away, some. 1: there are more, 0, or negative. */
-int st_pg_prune(struct pg_conn *c, struct st_sink *sink, rt_time deadline);
 
 /* postgres_batch.c. Stores the batch and sets its posts' outcomes; those that it names itself stay. 0, or negative: the store is to blame (c->why). */
 int st_pg_batch(struct pg_conn *c, struct st_batch *b, rt_time deadline);

@@ -160,14 +160,14 @@ static int try_row(struct pg_work *w, unsigned i, bool *bad) {
                           .kept = 1,
                           .inside = true,
                           .deadline = w->deadline};
-    int rc = st_pg_exec(w->c, "SAVEPOINT row", w->deadline, NULL);
+    int rc = st_pg_exec(w->c, "SAVEPOINT row", w->deadline);
     rc = rc ? rc : st_pg_transact(&one);
     *bad = rc && !w->c->lost && of_the_row(w->c);
     if (!*bad)
         return rc;
     char why[ST_WHY_MAX];
     memcpy(why, w->c->why, sizeof why);
-    rc = st_pg_exec(w->c, "ROLLBACK TO row", w->deadline, NULL);
+    rc = st_pg_exec(w->c, "ROLLBACK TO row", w->deadline);
     memcpy(w->c->why, why, sizeof why);
     return rc;
 }
@@ -187,7 +187,7 @@ static int note_bad(struct pg_work *w, struct st_post *p, struct pg_row *row) {
 static int find_bad(struct pg_work *w) {
     struct st_post *p = w->alone;
     bool rejects = w->sink->table.rejects, bad = false;
-    int rc = st_pg_exec(w->c, "BEGIN", w->deadline, NULL);
+    int rc = st_pg_exec(w->c, "BEGIN", w->deadline);
     for (unsigned i = 0; rc == 0 && i < w->count && p->outcome == ST_WAITS; i++) {
         if (w->rows[i].dropped)
             continue;
@@ -202,7 +202,7 @@ static int find_bad(struct pg_work *w) {
             st_post_why(p, w->c->why);
         }
     }
-    int undone = w->c->lost ? 0 : st_pg_exec(w->c, "ROLLBACK", w->deadline, NULL);
+    int undone = w->c->lost ? 0 : st_pg_exec(w->c, "ROLLBACK", w->deadline);
     return undone ? undone : rc;
 }
 

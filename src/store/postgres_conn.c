@@ -22,7 +22,7 @@ static void note(struct pg_conn *c, const char *state, const char *text) {
         snprintf(c->why, sizeof c->why, "the connection was lost");
 }
 
-static int lost(struct pg_conn *c, int rc) {
+int st_pg_lost(struct pg_conn *c, int rc) {
     if (rc == -ETIMEDOUT)
         note(c, NULL, "the server does not answer in time");
     else if (rc == -ECANCELED)
@@ -36,6 +36,7 @@ static int lost(struct pg_conn *c, int rc) {
 bool st_pg_good(struct pg_conn *c, const PGresult *r) {
     switch (c->pq->resultStatus(r)) {
     case PGRES_COMMAND_OK:
+    case PGRES_EMPTY_QUERY:
     case PGRES_TUPLES_OK:
     case PGRES_PIPELINE_SYNC: return true;
     default: break;
@@ -53,39 +54,17 @@ int st_pg_result(struct pg_conn *c, rt_time deadline, PGresult **out) {
     for (;;) {
         int unsent = pq->flush(c->pg);
         if (unsent < 0)
-            return lost(c, -EIO);
+            return st_pg_lost(c, -EIO);
         if (!pq->isBusy(c->pg)) {
             *out = pq->getResult(c->pg);
             return 0;
         }
         int rc = rt_wait_fd(pq->socket(c->pg), unsent ? RT_READ | RT_WRITE : RT_READ, deadline);
         if (rc < 0)
-            return lost(c, rc);
+            return st_pg_lost(c, rc);
         if (!pq->consumeInput(c->pg))
-            return lost(c, -EIO);
+            return st_pg_lost(c, -EIO);
     }
-}
-
-int st_pg_exec(struct pg_conn *c, const char *sql, rt_time deadline, PGresult **out) {
-    PGresult *last = NULL, *r;
-    bool good = true;
-    int rc;
-    if (!c->pq->sendQuery(c->pg, sql))
-        return lost(c, -EIO);
-    while ((rc = st_pg_result(c, deadline, &r)) == 0 && r) {
-        good = good && st_pg_good(c, r);
-        if (last)
-            c->pq->clear(last);
-        last = r;
-    }
-    rc = rc ? rc : good ? 0 : -EINVAL;
-    if (rc == 0 && out) {
-        *out = last;
-        return 0;
-    }
-    if (last)
-        c->pq->clear(last);
-    return rc;
 }
 
 /* ---- connecting ---- */
@@ -157,7 +136,8 @@ static int resolve_one(struct pg_conn *c, struct hosts *h, struct b_slice host, 
         return add_host(h, host, B_LIT(""), port, arena);
     int rc = net_resolve(host, 0, deadline, &h->found);
     if (rc)
-        snprintf(c->why, sizeof c->why, "the name %.*s is not found: %s", B_FMT(host), strerror(-rc));
+        snprintf(c->why, sizeof c->why, "the host %.*s is not found: %s", B_FMT(host),
+                 rc == -ENOENT ? "there is no such name" : strerror(-rc));
     for (unsigned i = 0; rc == 0 && i < h->found.count; i++) {
         char text[NET_ADDRESS_TEXT];
         rc = add_host(h, host, b_slice(text, net_format_ip(&h->found.list[i], text)), port, arena);
@@ -211,12 +191,12 @@ static int poll_connect(struct pg_conn *c, rt_time deadline) {
     for (int events = RT_WRITE;;) {
         int rc = rt_wait_fd(c->pq->socket(c->pg), events, deadline);
         if (rc < 0)
-            return lost(c, rc);
+            return st_pg_lost(c, rc);
         switch (c->pq->connectPoll(c->pg)) {
         case PGRES_POLLING_OK: return 0;
         case PGRES_POLLING_READING: events = RT_READ; break;
         case PGRES_POLLING_WRITING: events = RT_WRITE; break;
-        default: return lost(c, -ECONNREFUSED);
+        default: return st_pg_lost(c, -ECONNREFUSED);
         }
     }
 }
@@ -228,7 +208,7 @@ static int begin(struct pg_conn *c, struct options *o, rt_time deadline) {
     o->keywords[o->count] = NULL;
     c->pg = c->pq->connectStartParams(o->keywords, o->values, 0);
     if (!c->pg || c->pq->status(c->pg) == CONNECTION_BAD)
-        return lost(c, -ECONNREFUSED);
+        return st_pg_lost(c, -ECONNREFUSED);
     c->pq->setNoticeReceiver(c->pg, ignore_notice, NULL);
     int rc = poll_connect(c, deadline);
     if (rc)
@@ -238,7 +218,7 @@ static int begin(struct pg_conn *c, struct options *o, rt_time deadline) {
     return st_pg_exec(c,
                       "SET synchronous_commit = on; SET statement_timeout = '30s'; SET lock_timeout = '10s'; "
                       "SET search_path = public; SET standard_conforming_strings = on",
-                      deadline, NULL);
+                      deadline);
 }
 
 int st_pg_connect(struct pg_conn *c, const char *conninfo, rt_time deadline) {

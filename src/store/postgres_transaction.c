@@ -304,7 +304,8 @@ int st_pg_transact(struct pg_work *w) {
     if (rc)
         return rc;
     unsigned timeout = 0;
-    rc = c->pq->enterPipelineMode(c->pg) ? 0 : -EIO;
+    rc = c->single_rows ? st_pg_exec(c, "", w->deadline) : 0;
+    rc = rc ? rc : c->pq->enterPipelineMode(c->pg) ? 0 : -EIO;
     rc = rc ? rc : send_timeout(w, &timeout);
     rc = rc || !w->kept ? rc : send_rows(w);
     rc = rc || !w->reject_count ? rc : send_rejects(w);

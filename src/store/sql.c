@@ -44,6 +44,24 @@ void st_sql_conflict(struct b_text *t, const struct st_table *table) {
         b_text_lit(t, "NOTHING");
 }
 
+char *st_sql_create(const struct st_table *table, const char *const *types, struct b_arena *arena) {
+    struct b_text t = b_text_heap(B_TAG_STORE, SQL_MAX);
+    b_text_lit(&t, "CREATE TABLE ");
+    name(&t, table->name);
+    for (unsigned i = 0; i < table->column_count; i++) {
+        b_text_cstr(&t, i ? ", " : " (");
+        name(&t, table->columns[i]);
+        b_text_printf(&t, " %s", types[table->kinds[i]]);
+    }
+    b_text_lit(&t, ")");
+    for (unsigned i = 0; i < table->key_count; i++) {
+        expand(&t, i ? ", " : "; CREATE UNIQUE INDEX \"{table}_key\" ON \"{table}\" (", table->name);
+        name(&t, table->columns[table->key[i]]);
+    }
+    b_text_cstr(&t, table->key_count ? ")" : "");
+    return finish(&t, arena);
+}
+
 char *st_sql_insert(const struct st_table *table, struct b_arena *arena) {
     struct b_text t = b_text_heap(B_TAG_STORE, SQL_MAX);
     b_text_lit(&t, "INSERT INTO ");

@@ -103,8 +103,7 @@ static void close_db(struct sqlite_store *q) {
     sqlite3_finalize(q->begin);
     sqlite3_finalize(q->commit);
     sqlite3_finalize(q->rollback);
-    sqlite3_finalize(q->probe);
-    q->begin = q->commit = q->rollback = q->probe = NULL;
+    q->begin = q->commit = q->rollback = NULL;
     if (!q->db)
         return;
     sqlite3_close_v2(q->db);
@@ -131,17 +130,13 @@ static bool open_db(struct sqlite_store *q, char *why) {
     if (q->suspect && !st_sqlite_sound(q->db, why))
         return false;
     q->suspect = false;
-    if (st_sqlite_own_table(q->db, why) != SQLITE_OK)
+    struct st_session session = st_sqlite_session(q->db, why);
+    if (st_own_table(&session) != 0)
         return false;
     q->begin = st_sqlite_prepare(q->db, "BEGIN IMMEDIATE");
     q->commit = st_sqlite_prepare(q->db, "COMMIT");
     q->rollback = st_sqlite_prepare(q->db, "ROLLBACK");
-    /* a write that changes nothing, and yet is one */
-    q->probe =
-        st_sqlite_prepare(q->db,
-                          "INSERT OR REPLACE INTO weir_schema (table_name, schema, version, applied_at) "
-                          "VALUES ('weir_schema', 'weir', 1, datetime())");
-    if (!q->begin || !q->commit || !q->rollback || !q->probe) {
+    if (!q->begin || !q->commit || !q->rollback) {
         st_sqlite_why(q->db, "it cannot be used", why);
         return false;
     }
@@ -152,10 +147,8 @@ static bool open_db(struct sqlite_store *q, char *why) {
 
 /* Whether a write gets to the disk. */
 static int probe(struct sqlite_store *q, char *why) {
-    int rc = st_sqlite_run(q->probe);
-    if (rc)
-        st_sqlite_why(q->db, "a trial write failed", why);
-    return rc;
+    struct st_session session = st_sqlite_session(q->db, why);
+    return st_probe(&session) ? session.code : SQLITE_OK;
 }
 
 /* ---- the writer ---- */
@@ -192,9 +185,12 @@ static void failed(struct sqlite_store *q, int rc, const char *why) {
 static int ready_one(struct sqlite_store *q, struct st_sink *sink, char *why) {
     if (sink->ready || rt_clock() < sink->retry_at)
         return SQLITE_OK;
-    int rc =
-        sink->table.migrations ? st_sqlite_migrate_table(q->db, &sink->table, true, NULL, why) : SQLITE_OK;
-    rc = rc ? rc : st_sqlite_prepare_table(q->db, sink, why);
+    struct st_session session = st_sqlite_session(q->db, why);
+    int rc = st_is_ours(&sink->table) ? st_migrate_table(&session, &sink->table, true, NULL) : 0;
+    if (rc)
+        rc = rc == -EINVAL ? SQLITE_ERROR : session.code ? session.code : SQLITE_NOMEM;
+    else
+        rc = st_sqlite_prepare_table(q->db, sink, why);
     if (rc && (rc & 0xff) != SQLITE_ERROR)
         return rc;
     sink->retry_at = rt_after(rt_clock(), ST_LAST_RETRY);
@@ -214,6 +210,17 @@ static int ready_all(struct sqlite_store *q, char *why) {
     return rc;
 }
 
+/* True: there are more rows that are too old. */
+static bool prune(struct sqlite_store *q, struct st_sink *sink) {
+    char why[ST_WHY_MAX];
+    struct st_session session = st_sqlite_session(q->db, why);
+    int more = st_prune(&session, sink);
+    if (more < 0)
+        B_LOG(B_WARN, "store", "store %s: old rows of %.*s stay: %s", q->store->name, B_FMT(sink->table.name),
+              why);
+    return more > 0;
+}
+
 /* When the next piece of work is due that no post asks for. */
 static rt_time look_after(struct sqlite_store *q) {
     struct st_store *s = q->store;
@@ -224,7 +231,7 @@ static rt_time look_after(struct sqlite_store *q) {
         if (!atomic_load(&sink->keep) || !sink->ready)
             continue;
         if (rt_clock() >= sink->prune_at)
-            sink->prune_at = rt_after(rt_clock(), st_sqlite_prune(q, sink) ? PRUNE_PAUSE : PRUNE_EVERY);
+            sink->prune_at = rt_after(rt_clock(), prune(q, sink) ? PRUNE_PAUSE : PRUNE_EVERY);
         next = rt_earlier(next, sink->prune_at);
     }
     return next;
@@ -346,12 +353,13 @@ static unsigned connections(const struct st_store *s) {
 /* Only a look makes no file. */
 static int migrate(struct st_store *s, bool apply, struct b_text *out, char *why) {
     sqlite3 *db = apply ? st_sqlite_open(s->target, why) : st_sqlite_look(s->target, why);
-    int rc = db ? SQLITE_OK : SQLITE_CANTOPEN;
+    struct st_session session = st_sqlite_session(db, why);
+    int rc = db ? 0 : -EIO;
     for (struct st_sink *sink = st_next_sink(s, NULL, NULL); sink; sink = st_next_sink(s, sink, NULL))
-        if (rc == SQLITE_OK && sink->table.migrations)
-            rc = st_sqlite_migrate_table(db, &sink->table, apply, out, why);
+        if (rc == 0 && st_is_ours(&sink->table))
+            rc = st_migrate_table(&session, &sink->table, apply, out);
     sqlite3_close_v2(db);
-    return rc ? -EIO : 0;
+    return rc;
 }
 
 const struct st_home st_sqlite = {.name = "sqlite",

@@ -6,14 +6,14 @@
 #include <sqlite3.h>
 
 #include "runtime/thread.h"
-#include "store/internal.h"
+#include "store/session.h"
 
 struct sqlite_store {
     struct st_store *store;
     struct rt_thread writer, checkpointer;
     pthread_cond_t work; /* with the store's lock: for the writer */
     sqlite3 *db;         /* the writer's; NULL: not open */
-    sqlite3_stmt *begin, *commit, *rollback, *probe;
+    sqlite3_stmt *begin, *commit, *rollback;
     rt_time retry;
     bool suspect; /* the last one ended in an I/O error: the file is checked when it is opened again */
     unsigned busy_in_log; /* pages in the log when a checkpoint last could not carry all of them */
@@ -25,10 +25,9 @@ struct sqlite_store {
     unsigned carried; /* pages of the log that the last checkpoint left in the file */
 };
 
-#define ST_SQLITE_PRUNES 2
 /* Statements of a sink. */
 struct sqlite_table {
-    sqlite3_stmt *insert, *reject, *prune[ST_SQLITE_PRUNES]; /* of the table, and of NAME_rejected */
+    sqlite3_stmt *insert, *reject;
 };
 
 /* sqlite_open.c. NULL with *why. */
@@ -37,23 +36,19 @@ sqlite3 *st_sqlite_open(const char *path, char *why);
 sqlite3 *st_sqlite_look(const char *path, char *why);
 /* Whether the whole file is sound; else *why. */
 bool st_sqlite_sound(sqlite3 *db, char *why);
-/* The last error, as people want it. */
+/* The last error, as people want it; `what` (may be NULL) is put before it. */
 void st_sqlite_why(sqlite3 *db, const char *what, char *why);
 sqlite3_stmt *st_sqlite_prepare(sqlite3 *db, const char *sql);
 /* A statement without results. SQLITE_OK or the error. */
 int st_sqlite_run(sqlite3_stmt *stmt);
 
-/* sqlite_schema.c: brings the sink's table up to date. SQLITE_OK, or an error with *why. */
-int st_sqlite_migrate_table(sqlite3 *db, const struct st_table *t, bool apply, struct b_text *out, char *why);
-/* weir's own table. */
-int st_sqlite_own_table(sqlite3 *db, char *why);
+/* sqlite_session.c */
+struct st_session st_sqlite_session(sqlite3 *db, char *why);
 
 /* sqlite_batch.c */
 int st_sqlite_prepare_table(sqlite3 *db, struct st_sink *sink, char *why);
 void st_sqlite_drop_table(struct st_sink *sink);
 /* Stores a batch and sets its posts' outcomes. SQLITE_OK; else what is wrong with the store, and *why. */
 int st_sqlite_batch(struct sqlite_store *q, struct st_batch *b, char *why);
-/* Takes rows that are too old away, some. True: there are more. */
-bool st_sqlite_prune(struct sqlite_store *q, struct st_sink *sink);
 
 #endif

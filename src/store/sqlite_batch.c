@@ -6,8 +6,6 @@
 #include "base/number.h"
 #include "store/sqlite.h"
 
-#define PRUNED_AT_ONCE 500
-
 static sqlite3_stmt *prepare_for(sqlite3 *db, struct st_sink *sink, const char *sql, char *why) {
     struct b_arena arena;
     b_arena_init(&arena, B_TAG_STORE, NULL, NULL, 0, 65536);
@@ -18,20 +16,6 @@ static sqlite3_stmt *prepare_for(sqlite3 *db, struct st_sink *sink, const char *
         st_sqlite_why(text ? db : NULL, "its table cannot be used", why);
     b_arena_release(&arena);
     return stmt;
-}
-
-/* Rows come in the order of time, so the oldest are the first of a table: no index is needed, nor a search. */
-static bool prepare_prunes(sqlite3 *db, struct st_sink *sink, char *why) {
-    static const char *const sql[ST_SQLITE_PRUNES] = {
-        "DELETE FROM \"{table}\" WHERE rowid IN (SELECT rowid FROM (SELECT rowid, received_at FROM \"{table}\" "
-        "ORDER BY rowid LIMIT ?2) WHERE received_at < ?1)",
-        "DELETE FROM \"{table}_rejected\" WHERE id IN (SELECT id FROM (SELECT id, received_at FROM \"{table}_rejected\" "
-        "ORDER BY id LIMIT ?2) WHERE received_at < ?1)"};
-    struct sqlite_table *t = sink->prepared;
-    for (unsigned i = 0; i < (sink->table.rejects ? 2 : 1); i++)
-        if (!t->prune[i] && !(t->prune[i] = prepare_for(db, sink, sql[i], why)))
-            return false;
-    return true;
 }
 
 int st_sqlite_prepare_table(sqlite3 *db, struct st_sink *sink, char *why) {
@@ -48,8 +32,6 @@ int st_sqlite_prepare_table(sqlite3 *db, struct st_sink *sink, char *why) {
                  prepare_for(db, sink,
                              "INSERT INTO \"{table}_rejected\" (received_at, reason, item) VALUES (?, ?, ?)",
                              why)) != NULL;
-    if (good && atomic_load(&sink->keep))
-        good = prepare_prunes(db, sink, why);
     if (good)
         return SQLITE_OK;
     int rc = sqlite3_extended_errcode(db);
@@ -65,8 +47,6 @@ void st_sqlite_drop_table(struct st_sink *sink) {
         return;
     sqlite3_finalize(t->insert);
     sqlite3_finalize(t->reject);
-    for (unsigned i = 0; i < ST_SQLITE_PRUNES; i++)
-        sqlite3_finalize(t->prune[i]);
     b_free(t);
 }
 
@@ -215,26 +195,4 @@ int st_sqlite_batch(struct sqlite_store *q, struct st_batch *b, char *why) {
     st_observe_commit(b->sink, b->rows, rt_clock() - from);
     st_batch_outcome(b, ST_STORED, NULL);
     return SQLITE_OK;
-}
-
-bool st_sqlite_prune(struct sqlite_store *q, struct st_sink *sink) {
-    struct sqlite_table *t = sink->prepared;
-    char before[B_RFC3339_LEN], why[ST_WHY_MAX];
-    bool more = false;
-    if (!t)
-        return false;
-    b_format_rfc3339(before, (rt_wall_clock() - atomic_load(&sink->keep)) / 1000);
-    bool good = prepare_prunes(q->db, sink, why); /* `keep` may have come with a reload */
-    for (unsigned i = 0; good && i < ST_SQLITE_PRUNES && t->prune[i]; i++) {
-        sqlite3_bind_text(t->prune[i], 1, before, B_RFC3339_LEN, SQLITE_STATIC);
-        sqlite3_bind_int(t->prune[i], 2, PRUNED_AT_ONCE);
-        good = st_sqlite_run(t->prune[i]) == SQLITE_OK;
-        more |= good && sqlite3_changes(q->db) == PRUNED_AT_ONCE;
-        if (!good)
-            snprintf(why, sizeof why, "%s", sqlite3_errmsg(q->db));
-    }
-    if (!good)
-        B_LOG(B_WARN, "store", "store %s: old rows of %.*s stay: %s", q->store->name, B_FMT(sink->table.name),
-              why);
-    return good && more;
 }

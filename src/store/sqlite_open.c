@@ -11,12 +11,13 @@ void st_sqlite_why(sqlite3 *db, const char *what, char *why) {
     const char *text = db ? sqlite3_errmsg(db) : "out of memory";
     int system = db ? sqlite3_system_errno(db) : 0;
     bool input = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
+    const char *before = what ? what : "", *colon = what ? ": " : "";
     if (input && system)
-        snprintf(why, ST_WHY_MAX, "%s: %s (%s)", what, text, strerror(system));
+        snprintf(why, ST_WHY_MAX, "%s%s%s (%s)", before, colon, text, strerror(system));
     else if ((code & 0xff) == SQLITE_BUSY)
-        snprintf(why, ST_WHY_MAX, "%s: another process holds the file's lock", what);
+        snprintf(why, ST_WHY_MAX, "%s%sanother process holds the file's lock", before, colon);
     else
-        snprintf(why, ST_WHY_MAX, "%s: %s", what, text);
+        snprintf(why, ST_WHY_MAX, "%s%s%s", before, colon, text);
 }
 
 sqlite3_stmt *st_sqlite_prepare(sqlite3 *db, const char *sql) {

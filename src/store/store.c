@@ -302,8 +302,9 @@ void st_sink_state(struct st_sink *sink, const char *why) {
 static bool same_table(const struct st_table *a, const struct st_table *b) {
     bool same = b_slice_eq(a->name, b->name) && a->column_count == b->column_count &&
                 a->common_count == b->common_count && a->key_count == b->key_count &&
-                a->rejects == b->rejects && a->replaces == b->replaces && !a->migrations == !b->migrations &&
-                !a->kinds == !b->kinds && b_slice_eq(b_slice_cstr(a->schema), b_slice_cstr(b->schema)) &&
+                a->rejects == b->rejects && a->replaces == b->replaces && a->migrations == b->migrations &&
+                a->made_of_columns == b->made_of_columns && !a->kinds == !b->kinds &&
+                b_slice_eq(b_slice_cstr(a->schema), b_slice_cstr(b->schema)) &&
                 b_slice_eq(b_slice_cstr(a->update), b_slice_cstr(b->update));
     for (unsigned i = 0; same && i < a->column_count; i++)
         same = b_slice_eq(a->columns[i], b->columns[i]) && (!a->kinds || a->kinds[i] == b->kinds[i]);
@@ -312,23 +313,7 @@ static bool same_table(const struct st_table *a, const struct st_table *b) {
     return same;
 }
 
-static int copy_migrations(struct st_sink *sink, const struct st_migration *from) {
-    struct b_arena *a = &sink->arena;
-    unsigned count = 0;
-    while (from && from[count].version)
-        count++;
-    struct st_migration *to = b_arena_zalloc(a, (count + 1) * sizeof *to);
-    sink->table.migrations = from ? to : NULL;
-    for (unsigned i = 0; to && i < count; i++) {
-        to[i] = (struct st_migration){from[i].version, b_arena_strdup(a, from[i].title),
-                                      b_arena_strdup(a, from[i].sqlite), b_arena_strdup(a, from[i].postgres)};
-        if (!to[i].title || !to[i].sqlite || !to[i].postgres)
-            return -ENOMEM;
-    }
-    return to ? 0 : -ENOMEM;
-}
-
-/* A copy of its own; `update`, `schema` and what is called are static. */
+/* A copy of its own, but of what is static. */
 static int copy_table(struct st_sink *sink, const struct st_table *t) {
     struct b_arena *a = &sink->arena;
     struct b_slice *columns = b_arena_alloc(a, t->column_count * sizeof *columns);
@@ -348,7 +333,7 @@ static int copy_table(struct st_sink *sink, const struct st_table *t) {
     }
     for (unsigned i = 0; i < t->key_count; i++)
         key[i] = t->key[i];
-    return copy_migrations(sink, t->migrations);
+    return 0;
 }
 
 static _Atomic uint64_t last_id;

@@ -29,6 +29,7 @@ enum st_kind {
     ST_BOOLEAN, /* `integer`: 0 or 1 */
     ST_HEX      /* `integer`: a text of its 16 hexadecimal digits */
 };
+#define ST_KINDS (ST_HEX + 1)
 #define ST_HEX_LEN 16
 
 /* Packed, for rows of thousands of posts wait at once. */
@@ -62,7 +63,7 @@ static inline struct st_value st_time(int64_t us) {
 
 /* ---- tables ---- */
 
-/* A step of a schema. In its SQL {table} is the table's name and {sep} stands between statements. */
+/* A step of a schema. In its SQL {table} is the table's name. */
 struct st_migration {
     unsigned version;  /* from 1, in order; 0 ends the list */
     const char *title; /* what it does, for `weir migrate` */
@@ -87,10 +88,17 @@ struct st_table {
     bool (*replaces)(const struct st_value *earlier, const struct st_value *later);
     bool
         rejects; /* rows that the database refuses go into NAME_rejected (received_at, reason, item), and their post is stored */
-    const struct st_migration *migrations; /* NULL: the table is somebody else's */
-    const char *schema;                    /* what they are known by in the database: "alerts" */
-    rt_time keep;                          /* rows with an older received_at are taken away; 0: none */
+    /* weir makes the table by these steps (static), or of `columns` and `kinds`, and adds columns that it lacks later; neither: it is
+     * somebody else's. */
+    const struct st_migration *migrations;
+    bool made_of_columns;
+    const char *schema; /* static: what it is known by in the database: "alerts" */
+    rt_time keep;       /* rows with an older received_at are taken away; 0: none */
 };
+
+static inline bool st_is_ours(const struct st_table *t) {
+    return t->migrations || t->made_of_columns;
+}
 
 /* An unquoted identifier that every database takes: a letter or _, letters, digits or _, 1 to 48 of them. NULL, or why not. */
 const char *st_check_name(struct b_slice name);
@@ -195,8 +203,8 @@ int st_start(struct st_store *s, rt_time deadline, char *why);
 struct st_sink *st_sink_get(struct st_store *s, const struct st_table *table);
 void st_sink_put(struct st_sink *sink);
 
-/* For `weir migrate`: what is to be done to the tables of all sinks, a line each, and (apply) does it. From any thread. 0, or
- * negative with *why. */
+/* For `weir migrate`: what is to be done to the tables of all sinks, a line each, and (apply) does it. From a fiber. 0, or negative
+ * with *why. */
 int st_migrate(struct st_store *s, bool apply, struct b_text *out, char *why);
 
 #endif

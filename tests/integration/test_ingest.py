@@ -479,6 +479,12 @@ def test_a_read_only_file(lab, sqlite, small_disk):
 
 # ---- reloads, schema, pruning ----
 
+def write_config(directory, conf):
+    path = directory / "weir.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "listen": ["127.0.0.1:0"], **conf}), encoding="utf-8")
+    return path
+
+
 def test_a_reload_keeps_the_store(lab, database):
     weir = lab.weir(config(database))
     send(weir, webhook(alert("A")))
@@ -499,6 +505,23 @@ def test_a_schema_of_a_newer_weir_is_left_alone(lab, database):
     assert "newer weir" in send(weir, webhook(alert()), 503)["detail"]
 
 
+def test_migrate_shows_and_applies(tmp_path, database):
+    """Without a weir that runs. What it shows is what it would do, and looking makes nothing."""
+    path = write_config(tmp_path, config(database))
+    for args, answer in ((["migrate", "show"], "version 1"), (["migrate", "show"], "version 1"), (["migrate"], "version 1"),
+                         (["migrate"], "up to date"), (["migrate", "show"], "up to date")):
+        done = run_weir(*args, "-c", path)
+        assert done.returncode == 0 and answer in done.stdout, (args, done.stdout, done.stderr)
+    assert database.value("SELECT count(*) FROM alerts") == 0
+
+
+def test_migrate_says_why_it_cannot(tmp_path):
+    for name, target, why in (("postgres", "postgres://app@127.0.0.1:1/app", "refused"), ("sqlite", "/no/such/folder/a.db", "No such file")):
+        conf = {**config(Sqlite(tmp_path)), "stores": {"main": {name: target}}}
+        done = run_weir("migrate", "-c", write_config(tmp_path, conf))
+        assert done.returncode == 1 and "store main: " in done.stderr and why in done.stderr, done
+
+
 def test_a_compressed_body_is_refused_by_name(lab, sqlite):
     weir = lab.weir(config(sqlite))
     body = gzip.compress(json.dumps(webhook(alert())).encode())
@@ -507,17 +530,17 @@ def test_a_compressed_body_is_refused_by_name(lab, sqlite):
     assert weir.post(HOOK, json.dumps(webhook(alert())).encode(), headers=[("Content-Encoding", "identity")]).status == 200
 
 
-def test_old_rows_are_taken_away(lab, sqlite):
-    lab.weir(config(sqlite)).term()
+def test_old_rows_are_taken_away(lab, database):
+    lab.weir(config(database)).term()
     lab.weirs[0].wait()
-    sqlite.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
-                       "INSERT INTO alerts (fingerprint, starts_at, status, labels, annotations, received_at, updated_at) "
-                       "SELECT printf('%016x', i), '2020-01-01T00:00:00.000000Z', 'firing', '{}', '{}', "
-                       "'2020-01-01T00:00:00.000000Z', '2020-01-01T00:00:00.000000Z' FROM n")
-    weir = lab.weir(config(sqlite, keep="720h"))
+    database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200) "
+                     "INSERT INTO alerts (fingerprint, starts_at, status, labels, annotations, received_at, updated_at) "
+                     "SELECT CAST(i AS TEXT), '2020-01-01T00:00:00.000000Z', 'firing', '{}', '{}', "
+                     "'2020-01-01T00:00:00.000000Z', '2020-01-01T00:00:00.000000Z' FROM n")
+    weir = lab.weir(config(database, keep="720h"))
     send(weir, webhook(alert("New")))
-    wait_until(lambda: sqlite.value("SELECT count(*) FROM alerts") == 1, "the old ones are gone")
-    assert sqlite.json(sqlite.value("SELECT labels FROM alerts"))["alertname"] == "New"
+    wait_until(lambda: database.value("SELECT count(*) FROM alerts") == 1, "the old ones are gone")
+    assert database.json(database.value("SELECT labels FROM alerts"))["alertname"] == "New"
 
 
 @pytest.mark.parametrize("reload", [False, True], ids=["from the start", "since a reload"])

@@ -98,6 +98,26 @@ def test_1001_events(lab, sqlite):
     assert send(weir, {"events": [EVENT] * 1001}, 413)["code"] == "too_many_events"
 
 
+def test_columns_that_come_later_are_added(lab, database):
+    """The table follows the config: on a reload and, shown before, by `weir migrate`. What was stored before is null there."""
+    few = {name: COLUMNS[name] for name in ("id", "name")}
+    weir = lab.weir(config(database, columns=few, types=None))
+    assert send(weir, {"events": [EVENT]})["stored"] == 1
+    assert weir.reload(config(database, columns={**few, "n": "$item.n"}, types={"n": "integer"})).status == 200
+    assert send(weir, {"events": [{**EVENT, "id": "e2"}]}) == {"stored": 1, "duplicates": 0, "rejected": 0}
+    assert [row["n"] for row in database.rows("SELECT n FROM events ORDER BY id")] == [None, 7]
+    weir.write(config(database))
+    for args, lacks in ((["migrate", "show"], True), (["migrate"], True), (["migrate", "show"], False)):
+        done = run_weir(*args, "-c", weir.config_file)
+        assert done.returncode == 0, done.stderr
+        for name in ("at", "ratio", "ok", "more", "source"):
+            assert (f"events: add the column {name} (" in done.stdout) == lacks, done.stdout
+    assert weir.reload().status == 200
+    assert send(weir, {"events": [{**EVENT, "id": "e3"}]})["stored"] == 1
+    row, = database.rows("SELECT * FROM events WHERE id = 'e3'")
+    assert (row["ratio"], row["source"], row["at"]) == (0.25, "signup/web", "2026-11-27T06:00:00.000000Z")
+
+
 def test_a_table_of_somebody_else(lab, database):
     types = {"sqlite": ("TEXT", "TEXT", "INTEGER CHECK (n < 100)", "TEXT"),
              "postgres": ("uuid", "timestamptz", "integer CHECK (n < 100)", "jsonb")}[database.kind]

@@ -1,0 +1,26 @@
+/* Rows that are too old are taken away a few at a time, between batches. */
+#include <errno.h>
+
+#include "base/calendar.h"
+#include "store/session.h"
+
+static int prune(struct st_session *s, const struct st_sink *sink, const char *template, const char *before) {
+    struct b_arena arena;
+    uint64_t gone = 0;
+    b_arena_init(&arena, B_TAG_STORE, NULL, NULL, 0, 65536);
+    const char *sql = st_sql_expand(template, sink->table.name, &arena);
+    int rc = sql ? st_execute(s, sql, (const char *const[]){before, NULL}, &gone) : -ENOMEM;
+    b_arena_release(&arena);
+    return rc ? rc : gone == ST_PRUNED_AT_ONCE;
+}
+
+int st_prune(struct st_session *s, const struct st_sink *sink) {
+    char before[B_RFC3339_LEN + 1];
+    b_format_rfc3339(before, (rt_wall_clock() - atomic_load(&sink->keep)) / 1000);
+    before[B_RFC3339_LEN] = 0;
+    int more = prune(s, sink, s->dialect->prune, before);
+    if (more < 0 || !sink->table.rejects)
+        return more;
+    int rejected = prune(s, sink, s->dialect->prune_rejected, before);
+    return rejected < 0 ? rejected : more | rejected;
+}

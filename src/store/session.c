@@ -1,0 +1,10 @@
+/* The two ways to say something to a database. */
+#include "store/session.h"
+
+int st_execute(struct st_session *s, const char *sql, const char *const *params, uint64_t *changed) {
+    return s->dialect->run(s, sql, params, NULL, NULL, changed);
+}
+
+int st_stream(struct st_session *s, const char *sql, const char *const *params, st_row_fn *row, void *arg) {
+    return s->dialect->run(s, sql, params, row, arg, NULL);
+}
