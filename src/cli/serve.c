@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "admin/admin.h"
 #include "base/log.h"
@@ -16,6 +17,7 @@
 #include "runtime/sync.h"
 
 #define DRAIN_TIME (30 * RT_S)
+#define LOG_TIME RT_S
 
 /* ---- telling ---- */
 
@@ -163,6 +165,14 @@ static void follow_signals(struct gateway *g) {
     drain(g);
 }
 
+/* A thread hangs in a write that the disk does not finish, and whoever waited for it would hang, too. */
+static void leave(void) {
+    b_log_set_sink(NULL); /* straight to the file from here on */
+    B_LOG(B_ERROR, "cli", "weir ends without its stores");
+    (void)!rt_sleep_until(rt_after(rt_now(), LOG_TIME)); /* for the lines before */
+    _exit(CLI_FAILED);
+}
+
 void cli_serve(void *arg) {
     struct cli_serving *s = arg;
     s->result = gw_start(s->gateway, s->options, &s->errors);
@@ -176,5 +186,6 @@ void cli_serve(void *arg) {
         greet();
     cli_notify("READY=1");
     follow_signals(s->gateway);
-    gw_quiet(s->gateway);
+    if (!gw_quiet(s->gateway))
+        leave();
 }

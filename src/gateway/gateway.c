@@ -14,6 +14,8 @@
 #include "telemetry/http_metrics.h"
 #include "upstream/upstream.h"
 
+#define STORES_TIME (10 * RT_S) /* that a last commit may take */
+
 /* --- pins: who uses which snapshot, counted per worker --- */
 
 struct gw_snapshot *gw_pin(struct gateway *g) {
@@ -351,7 +353,7 @@ static void close_dns(void *arg) {
     net_dns_close_worker();
 }
 
-void gw_quiet(struct gateway *g) {
+bool gw_quiet(struct gateway *g) {
     atomic_store(&g->draining, true);
     end_reloads(g);
     gw_unregister(g);
@@ -361,9 +363,10 @@ void gw_quiet(struct gateway *g) {
     int rc = rt_on_all_workers("close connections", close_parked, NULL);
     rc = rt_on_all_workers("end tunnels", gw_tunnels_end, NULL);
     up_registry_close(g->upstreams);
-    st_registry_close(g->stores);
+    bool closed = st_registry_close(g->stores, rt_after(rt_now(), STORES_TIME));
     rc = rt_on_all_workers("close dns", close_dns, NULL);
     (void)rc; /* it only gives memory back */
+    return closed;
 }
 
 void gw_stop(struct gateway *g) {

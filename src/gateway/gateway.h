@@ -116,8 +116,8 @@ int gw_reload(struct gateway *g, struct cfg_errors *errors, struct b_text *chang
  * and async calls are finished until the deadline. */
 void gw_drain(struct gateway *g, rt_time deadline);
 /* The last things done by fibers: stops the remaining listeners (admin). Requests that still run are cancelled when the
- * main fiber returns. */
-void gw_quiet(struct gateway *g);
+ * main fiber returns. False: a store is not over (logged), so the process can only _exit. */
+bool gw_quiet(struct gateway *g);
 /* Frees everything: after rt_run has returned. */
 void gw_stop(struct gateway *g);
 

@@ -68,26 +68,32 @@ static void close_store(struct st_store *s) {
         s->home->wake(s);
 }
 
-static bool all_ended(struct st_registry *r) {
-    bool ended = true;
+/* The name of a store that has not; NULL: there is none. */
+static const char *not_ended(struct st_registry *r) {
+    const char *name = NULL;
     pthread_mutex_lock(&r->lock);
     B_LIST_EACH(n, &r->stores) {
         struct st_store *s = B_CONTAINER(n, struct st_store, link);
-        ended &= !s->started || atomic_load(&s->ended);
+        if (s->started && !atomic_load(&s->ended))
+            name = s->name;
     }
     pthread_mutex_unlock(&r->lock);
-    return ended;
+    return name;
 }
 
-void st_registry_close(struct st_registry *r) {
+bool st_registry_close(struct st_registry *r, rt_time deadline) {
+    const char *waits;
     rt_cancel_off();
     pthread_mutex_lock(&r->lock);
     B_LIST_EACH(n, &r->stores)
         close_store(B_CONTAINER(n, struct st_store, link));
     pthread_mutex_unlock(&r->lock);
-    while (!all_ended(r))
+    while ((waits = not_ended(r)) && rt_now() < deadline)
         (void)!rt_sleep_until(rt_after(rt_now(), RT_MS));
+    if (waits)
+        B_LOG(B_ERROR, "store", "store %s: a write to it hangs; what it holds was not acknowledged", waits);
     rt_cancel_on();
+    return !waits;
 }
 
 bool st_registry_ready(struct st_registry *r) {

@@ -185,8 +185,9 @@ struct st_registry;
 struct st_registry *st_registry_new(void);
 /* After the stores have ended: st_registry_close. */
 void st_registry_free(struct st_registry *r);
-/* Finishes what waits, closes the databases, and waits for that; nothing is taken any more. From a fiber. */
-void st_registry_close(struct st_registry *r);
+/* Finishes what waits, closes the databases, and waits for that until the deadline; nothing is taken any more. False, and logged: one
+ * is not over, since a write to it hangs, and the registry cannot be freed. From a fiber. */
+bool st_registry_close(struct st_registry *r, rt_time deadline);
 /* Whether all stores are up, or have not been down for as long as their config lets them. */
 bool st_registry_ready(struct st_registry *r);
 

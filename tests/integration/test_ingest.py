@@ -463,6 +463,33 @@ def test_U14_a_slow_disk_makes_larger_batches(lab, sqlite, tool):
     assert weir.metric("weir_ingest_batch_rows_count") <= 10
 
 
+def test_a_commit_that_hangs_does_not_keep_weir(lab, sqlite, tool):
+    """TERM ends it all the same, later; the sender is told that its alert is there only if it is."""
+    tool("strace")
+    weir = lab.weir(config(sqlite))
+    send(weir, webhook(alert("Before")))
+    with Injected(weir, "trace=fdatasync", "inject=fdatasync:delay_enter=120000000"):
+        answers = []
+
+        def post():
+            try:
+                answers.append(weir.post(HOOK, json.dumps(webhook(alert("Hangs"))).encode()).status)
+            except (OSError, Truncated):
+                answers.append(None)
+        thread = threading.Thread(target=post)
+        thread.start()
+        weir.wait_metric(1, "weir_ingest_queue_depth")
+        weir.term()
+        weir.wait_log("draining")
+        weir.term()
+        weir.wait_log("weir ends without its stores")  # strace holds its thread for as long as it runs
+    assert weir.wait() == 1
+    thread.join()
+    assert "a write to it hangs" in weir.stderr()
+    weir.start()
+    assert set(stored(sqlite)) >= ({"Before", "Hangs"} if answers == [200] else {"Before"}), answers
+
+
 def test_a_read_only_file(lab, sqlite, small_disk):
     database = Sqlite(small_disk)
     weir = lab.weir(config(database))

@@ -488,7 +488,7 @@ static void director(void *arg) {
     if (!w->early_drain)
         drain();
     check_rest();
-    gw_quiet(&world.gateway);
+    (void)gw_quiet(&world.gateway);
     sim_servers_stop(&world.origins);
     cfg_errors_free(&errors);
     totals.hours += w->hour;

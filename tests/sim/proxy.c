@@ -161,7 +161,7 @@ static void director(void *arg) {
     if (!w->hurried_drain)
         check_rest();
     totals.given += gw_given();
-    gw_quiet(&world.gateway);
+    (void)gw_quiet(&world.gateway);
     origins_stop();
     cfg_errors_free(&errors);
 }
