@@ -209,6 +209,10 @@ void *b_realloc(enum b_tag tag, void *ptr, size_t size) {
     return n + 1;
 }
 
+size_t b_alloc_size(const void *ptr) {
+    return ((const struct header *)ptr - 1)->size;
+}
+
 char *b_strdup(enum b_tag tag, const char *s, size_t len) {
     char *copy = b_alloc(tag, len + 1);
     if (!copy)

@@ -43,6 +43,8 @@ void *b_zalloc(enum b_tag tag, size_t size) __attribute__((malloc, warn_unused_r
 void *b_realloc(enum b_tag tag, void *ptr, size_t size) __attribute__((warn_unused_result));
 /* A NUL-terminated copy of len bytes. */
 char *b_strdup(enum b_tag tag, const char *s, size_t len) __attribute__((warn_unused_result));
+/* The bytes of a block that the functions above gave. */
+size_t b_alloc_size(const void *ptr);
 /* Gives back what the functions above gave; NULL is allowed. */
 void b_free(void *ptr);
 

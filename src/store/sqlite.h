@@ -30,6 +30,9 @@ struct sqlite_table {
     sqlite3_stmt *insert, *reject;
 };
 
+/* sqlite_memory.c. Before anything else of SQLite. */
+void st_sqlite_use_memory(void);
+
 /* sqlite_open.c. NULL with *why. */
 sqlite3 *st_sqlite_open(const char *path, char *why);
 /* To read its schema alone; where there is no file, it is as if there were an empty one. The same. */

@@ -70,6 +70,7 @@ static bool configure(sqlite3 *db, char *why) {
 
 sqlite3 *st_sqlite_open(const char *path, char *why) {
     sqlite3 *db = NULL;
+    st_sqlite_use_memory();
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     bool good = sqlite3_open_v2(path, &db, flags, NULL) == SQLITE_OK;
     if (!good)
@@ -88,6 +89,7 @@ sqlite3 *st_sqlite_open(const char *path, char *why) {
 
 sqlite3 *st_sqlite_look(const char *path, char *why) {
     sqlite3 *db = NULL;
+    st_sqlite_use_memory();
     int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_CANTOPEN && sqlite3_system_errno(db) == ENOENT) { /* a new one has nothing in it */
         sqlite3_close_v2(db);

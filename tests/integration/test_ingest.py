@@ -504,6 +504,12 @@ def test_a_read_only_file(lab, sqlite, small_disk):
     assert send(weir, webhook(alert("B")))["stored"] == 1
 
 
+def test_the_memory_of_sqlite_is_counted(lab, sqlite):
+    weir = lab.weir(config(sqlite))
+    send(weir, webhook(*[alert(n=str(i), annotations={"summary": "x" * 10000}) for i in range(100)]))
+    assert weir.metric("weir_memory_bytes", subsystem="store") > 1000000  # the pages that it keeps
+
+
 # ---- reloads, schema, pruning ----
 
 def write_config(directory, conf):
