@@ -107,6 +107,7 @@ static struct json_node *expression_at(struct json_compiler *c, struct cfg_error
 }
 
 static bool only_keys(struct cfg_errors *errors, const struct cfg_node *node, const char *const *keys) {
+    bool good = true;
     CFG_EACH_CHILD(child, node) {
         struct cfg_nearest nearest;
         bool known = false;
@@ -117,14 +118,14 @@ static bool only_keys(struct cfg_errors *errors, const struct cfg_node *node, co
         }
         if (known)
             continue;
+        good = false;
         if (nearest.best.len)
             cfg_error_key(errors, child, "\"%.*s\" has no place beside \"%s\"; is it \"%.*s\"?",
                           B_FMT(child->key), keys[0], B_FMT(nearest.best));
         else
             cfg_error_key(errors, child, "\"%.*s\" has no place beside \"%s\"", B_FMT(child->key), keys[0]);
-        return false;
     }
-    return true;
+    return good;
 }
 
 static struct json_node *template_at(struct json_compiler *c, struct cfg_errors *errors,
@@ -144,7 +145,7 @@ static struct json_node *each(struct json_compiler *c, struct cfg_errors *errors
         return NULL;
     }
     struct json_node *over = expression_at(c, errors, in);
-    int slot = over ? gw_template_name(c, errors, as->text, "a variable", as) : -EINVAL;
+    int slot = gw_template_name(c, errors, as->text, "a variable", as);
     if (slot < 0)
         return NULL;
     struct json_node *w = where ? expression_at(c, errors, where) : NULL;
@@ -152,7 +153,7 @@ static struct json_node *each(struct json_compiler *c, struct cfg_errors *errors
     struct json_node *b = template_at(c, errors, body, depth);
     json_slot_drop(c, (unsigned)slot);
     c->uses &= ~((uint64_t)1 << slot);
-    if (!b || (where && !w) || (limit && !l))
+    if (!over || !b || (where && !w) || (limit && !l))
         return NULL;
     return json_each(c, (unsigned)slot, over, w, l, b);
 }
@@ -168,32 +169,42 @@ static struct json_node *condition(struct json_compiler *c, struct cfg_errors *e
         return NULL;
     }
     struct json_node *i = expression_at(c, errors, cfg_node_get(node, "$if"));
-    struct json_node *t = i ? template_at(c, errors, then, depth) : NULL;
-    struct json_node *e = t && otherwise ? template_at(c, errors, otherwise, depth) : NULL;
-    return t && (e || !otherwise) ? json_if(c, i, t, e) : NULL;
+    struct json_node *t = template_at(c, errors, then, depth);
+    struct json_node *e = otherwise ? template_at(c, errors, otherwise, depth) : NULL;
+    return i && t && (e || !otherwise) ? json_if(c, i, t, e) : NULL;
+}
+
+static bool add(struct json_compiler *c, struct cfg_errors *errors, struct json_node *to,
+                const struct b_slice *key, struct json_node *value) {
+    if (!key) {
+        json_array_add(to, value);
+    } else if (!json_object_add(c, to, *key, value)) {
+        cfg_error_memory(errors);
+        return false;
+    }
+    return true;
 }
 
 static struct json_node *container(struct json_compiler *c, struct cfg_errors *errors,
                                    const struct cfg_node *node, unsigned depth) {
     bool map = node->kind == CFG_MAP;
     struct json_node *n = map ? json_object_template(c) : json_array_template(c);
-    CFG_EACH_CHILD(child, node) {
+    bool good = n != NULL;
+    if (!n)
+        cfg_error_memory(errors);
+    CFG_EACH_CHILD(child, node) { /* all that is wrong is told */
         if (map && child->key.len && child->key.ptr[0] == '$') {
             cfg_error_key(errors, child, "\"%.*s\" is no word of templates; there are $each and $if",
                           B_FMT(child->key));
-            return NULL;
+            good = false;
+            continue;
         }
         struct json_node *value = n ? template_at(c, errors, child, depth) : NULL;
-        if (!value)
+        good &= value != NULL;
+        if (value && !add(c, errors, n, map ? &child->key : NULL, value))
             return NULL;
-        if (!map)
-            json_array_add(n, value);
-        else if (!json_object_add(c, n, child->key, value))
-            n = NULL;
     }
-    if (!n)
-        cfg_error_memory(errors);
-    return n;
+    return good ? n : NULL;
 }
 
 static struct json_node *template_at(struct json_compiler *c, struct cfg_errors *errors,

@@ -306,14 +306,14 @@ static int compile_pairs(struct building *b, const struct cfg_list *list, struct
     *out = b_arena_zalloc(b->o->arena, (list->count + 1) * sizeof **out);
     if (!*out)
         return cfg_error_memory(b->o->errors);
+    int rc = 0;
     CFG_EACH(const struct cfg_text, t, list) {
         struct hd_pair *p = &(*out)[(*count)++];
         p->name = t->name;
         p->value = gw_template_text(&b->c, b->o->errors, t->text, t->node);
-        if (!p->value)
-            return -EINVAL;
+        rc = p->value ? rc : -EINVAL;
     }
-    return 0;
+    return rc;
 }
 
 static void take_statuses(struct hd_statuses *out, const struct cfg_list *list, const char *otherwise) {
@@ -412,15 +412,16 @@ static int compile_call(struct building *b, struct hd_call *call) {
     const struct hd_call_conf *conf = call->conf;
     b->c.uses = 0;
     b->c.uses_tables = false;
-    int rc = compile_each(b, call);
-    rc = rc ? rc : compile_path(b, call);
-    rc = rc ? rc : compile_pairs(b, &conf->query, &call->pairs, &call->pair_count);
-    rc = rc ? rc : compile_pairs(b, &conf->headers, &call->headers, &call->header_count);
-    if (rc == 0 && conf->body && !(call->body = gw_template(&b->c, b->o->errors, conf->body)))
+    if (compile_each(b, call) != 0) /* what follows may use its variable */
+        return -EINVAL;
+    int rc = compile_path(b, call);
+    rc = compile_pairs(b, &conf->query, &call->pairs, &call->pair_count) ? -EINVAL : rc;
+    rc = compile_pairs(b, &conf->headers, &call->headers, &call->header_count) ? -EINVAL : rc;
+    if (conf->body && !(call->body = gw_template(&b->c, b->o->errors, conf->body)))
         rc = -EINVAL;
     if (call->each)
         json_slot_drop(&b->c, call->each_slot);
-    rc = rc ? rc : compile_default(b, call);
+    rc = compile_default(b, call) ? -EINVAL : rc;
     call->waits_for = calls_used(b);
     take_statuses(&call->accept, &conf->accept, "2xx");
     take_statuses(&call->pass, &conf->pass, NULL);
@@ -517,14 +518,16 @@ static int compile_response(struct building *b) {
 static int compile(struct building *b) {
     int rc = gw_template_params(&b->c, b->o->errors, b->route);
     rc = rc ? rc : name_calls(b);
-    for (unsigned i = 0; rc == 0 && i < b->a->count; i++) {
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < b->a->count; i++) { /* all that is wrong is told */
         struct hd_call *call = &b->a->calls[i];
-        rc = compile_call(b, call);
-        rc = rc ? rc : no_results_of_async(b, call->waits_for, call->conf->head.node);
-        rc = rc ? rc : check_timeout(b, call);
+        int wrong = compile_call(b, call);
+        wrong = wrong ? wrong : no_results_of_async(b, call->waits_for, call->conf->head.node);
+        rc = wrong || check_timeout(b, call) ? -EINVAL : rc;
     }
     rc = rc ? rc : check_graph(b);
-    rc = rc ? rc : compile_response(b);
+    rc = compile_response(b) ? -EINVAL : rc;
     b->a->slots = b->c.slots;
     b->a->specials = b->c.specials;
     return rc;

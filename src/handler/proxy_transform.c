@@ -75,9 +75,10 @@ int hd_transform_open(const struct gw_open *o, const struct cfg_route *route,
         return cfg_error_memory(o->errors);
     t->conf = conf;
     int rc = gw_template_params(&c, o->errors, route);
-    rc = rc ? rc : compile(o, &c, conf->request, &t->request);
-    int response =
-        rc ? rc : gw_template_name(&c, o->errors, B_LIT("response"), "the answer", route->match.head.node);
+    if (rc)
+        return rc;
+    rc = compile(o, &c, conf->request, &t->request);
+    int response = gw_template_name(&c, o->errors, B_LIT("response"), "the answer", route->match.head.node);
     int status = response < 0
                      ? response
                      : gw_template_name(&c, o->errors, B_LIT("status"), "the status", route->match.head.node);
@@ -85,8 +86,8 @@ int hd_transform_open(const struct gw_open *o, const struct cfg_route *route,
         return status;
     t->response_slot = (unsigned)response;
     t->status_slot = (unsigned)status;
-    rc = compile(o, &c, conf->response, &t->response);
-    rc = rc ? rc : compile(o, &c, conf->error, &t->error);
+    rc = compile(o, &c, conf->response, &t->response) ? -EINVAL : rc;
+    rc = compile(o, &c, conf->error, &t->error) ? -EINVAL : rc;
     t->slots = c.slots;
     t->specials = c.specials;
     return rc;

@@ -149,6 +149,13 @@ CASES = {
         "version: 1\nlimits: {»max_headrs: 3}\n"
         "routes:\n  - {match: {path: /x}, respond: {}}\n  - {match: »{path: /x}, respond: {}}\n",
         ["max_headers"], ["line 4"]),
+    "several in templates": (
+        "version: 1\n" + UPSTREAM + "routes:\n  - match: /a/{id}\n    aggregate:\n      calls:\n"
+        "        one: {upstream: orders, path: '/x/{»nosuch}', headers: {x: '{»bad.x}'}, body: {a: '»$also.bad', b: '»$upper()'}}\n"
+        "        two: {upstream: orders, path: '/y/»{one.z'}\n"
+        "      response: {a: '»$thre', b: '»$tow.x', c: {$each: '$one.items', $as: i, $do: '»$j.x'}, d: {$if: '»$k', $then: '»$l', $else: '»$m'}}\n"
+        "  - match: /b\n    respond: {json: ['»$nope', '»$nada']}\n",
+        ["nosuch"], ["bad"], ["also"], ["upper"], ["brace"], ["thre"], ["tow"], ["\"j\""], ["\"k\""], ["\"l\""], ["\"m\""], ["nope"], ["nada"]),
     "several ties": (
         "version: 1\nroutes:\n  - {match: {path: /x}, respond: {}}\n  - {match: »{path: /x}, respond: {}}\n"
         "  - {match: »{path: /x}, respond: {}}\n", ["line 3"], ["line 3"]),
