@@ -17,6 +17,11 @@ struct header {
 
 #define MAGIC 0x57454952u /* "WEIR" */
 
+/* Bodies of megabytes come and go: with the usual thresholds each would be mapped anew, and the kernel would clear every page of it
+ * again. What stays free for long is given back by b_alloc_trim. */
+#define HEAP_BLOCK_MAX (4 << 20) /* larger ones are mapped on their own */
+#define HEAP_FREE_MAX (8 << 20)  /* at the end of each heap */
+
 /* Counters are spread over shards, so that threads that allocate at once do not share a cache line. */
 #define SHARDS 8
 struct shard {
@@ -274,6 +279,8 @@ uint64_t b_alloc_failures(void) {
 }
 
 void b_alloc_init(void) {
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_FREE_MAX);
     const char *env = getenv("WEIR_FAIL_ALLOC");
     uint64_t n = 0;
     if (env && b_parse_u64(b_slice_cstr(env), &n))

@@ -78,7 +78,7 @@ void b_alloc_fail_at(uint64_t nth);
 /* How many calls could have failed so far, and how many did: a test must see that its fault happened. */
 uint64_t b_alloc_calls(void);
 uint64_t b_alloc_failures(void);
-/* Reads WEIR_FAIL_ALLOC. Call once at start. */
+/* Sets the heap up, and reads WEIR_FAIL_ALLOC. Call once at start. */
 void b_alloc_init(void);
 
 #endif
