@@ -1,6 +1,4 @@
 /* Rows that are too old are taken away a few at a time, between batches. */
-#include <errno.h>
-
 #include "base/calendar.h"
 #include "store/session.h"
 
@@ -9,7 +7,7 @@ static int prune(struct st_session *s, const struct st_sink *sink, const char *t
     uint64_t gone = 0;
     b_arena_init(&arena, B_TAG_STORE, NULL, NULL, 0, 65536);
     const char *sql = st_sql_expand(template, sink->table.name, &arena);
-    int rc = sql ? st_execute(s, sql, (const char *const[]){before, NULL}, &gone) : -ENOMEM;
+    int rc = sql ? st_execute(s, sql, (const char *const[]){before, NULL}, &gone) : st_out_of_memory(s);
     b_arena_release(&arena);
     return rc ? rc : gone == ST_PRUNED_AT_ONCE;
 }

@@ -8,11 +8,6 @@
 
 #define SCHEMA_MAX 32 /* bytes of the name of a schema, its NUL included */
 
-static int out_of_memory(struct st_session *s) {
-    snprintf(s->why, ST_WHY_MAX, "out of memory");
-    return -EIO;
-}
-
 /* ---- what is there ---- */
 
 struct noted {
@@ -107,7 +102,7 @@ static int note_version(struct st_session *s, const char *table, const char *sch
 /* What failed is told with what was to be done. */
 static int step(struct st_session *s, const char *title, const char *sql) {
     char why[ST_WHY_MAX];
-    int rc = sql ? st_execute(s, sql, NULL, NULL) : out_of_memory(s);
+    int rc = sql ? st_execute(s, sql, NULL, NULL) : st_out_of_memory(s);
     if (rc) {
         memcpy(why, s->why, sizeof why);
         snprintf(s->why, ST_WHY_MAX, "%s: %.*s", title, ST_WHY_MAX - 3 - (int)strlen(title), why);

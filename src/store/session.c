@@ -1,5 +1,8 @@
-/* The two ways to say something to a database. */
+/* What can be said to a database. */
 #include "store/session.h"
+
+#include <errno.h>
+#include <stdio.h>
 
 int st_execute(struct st_session *s, const char *sql, const char *const *params, uint64_t *changed) {
     return s->dialect->run(s, sql, params, NULL, NULL, changed);
@@ -7,4 +10,9 @@ int st_execute(struct st_session *s, const char *sql, const char *const *params,
 
 int st_stream(struct st_session *s, const char *sql, const char *const *params, st_row_fn *row, void *arg) {
     return s->dialect->run(s, sql, params, row, arg, NULL);
+}
+
+int st_out_of_memory(struct st_session *s) {
+    snprintf(s->why, ST_WHY_MAX, "out of memory");
+    return -EIO;
 }

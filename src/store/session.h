@@ -42,6 +42,9 @@ int st_execute(struct st_session *s, const char *sql, const char *const *params,
 /* Hands the rows of the result to `row` one by one; they are never in memory all at once. The same, or what `row` gave. */
 int st_stream(struct st_session *s, const char *sql, const char *const *params, st_row_fn *row, void *arg);
 
+/* Notes it; gives -EIO. */
+int st_out_of_memory(struct st_session *s);
+
 /* schema.c. The same results; `out` may be NULL when it applies. */
 int st_migrate_table(struct st_session *s, const struct st_table *t, bool apply, struct b_text *out);
 int st_own_table(struct st_session *s);
