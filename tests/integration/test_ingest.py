@@ -16,6 +16,13 @@ from wire import Truncated, wait_until
 
 pytestmark = pytest.mark.release
 
+
+def write_config(directory, conf):
+    path = directory / "weir.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "listen": ["127.0.0.1:0"], **conf}), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def weir(lab, database):
     return lab.weir(config(database))
@@ -512,12 +519,6 @@ def test_the_memory_of_sqlite_is_counted(lab, sqlite):
 
 # ---- reloads, schema, pruning ----
 
-def write_config(directory, conf):
-    path = directory / "weir.yaml"
-    path.write_text(yaml.safe_dump({"version": 1, "listen": ["127.0.0.1:0"], **conf}), encoding="utf-8")
-    return path
-
-
 def test_a_reload_keeps_the_store(lab, database):
     weir = lab.weir(config(database))
     send(weir, webhook(alert("A")))
@@ -603,8 +604,5 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_mistakes_of_the_config_are_named(tmp_path, name):
     more, ingest, said = WRONG[name]
-    conf = {"version": 1, "listen": [":8080"], **config(Sqlite(tmp_path), **ingest), **more}
-    path = tmp_path / "w.yaml"
-    path.write_text(yaml.dump(conf))
-    done = run_weir("check", "-c", str(path))
+    done = run_weir("check", "-c", write_config(tmp_path, {**config(Sqlite(tmp_path), **ingest), **more}))
     assert done.returncode == 1 and said in done.stderr, done.stderr
