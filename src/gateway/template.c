@@ -23,7 +23,7 @@ struct json_compiler gw_template_compiler(const struct gw_open *o) {
 static size_t column_of(const struct cfg_node *node, struct b_slice part, size_t at) {
     if (node->raw.len != node->text.len)
         return node->column;
-    bool inside = part.ptr >= node->text.ptr && part.ptr <= node->text.ptr + node->text.len;
+    bool inside = b_slice_within(part, node->text);
     return node->column + node->quoted + (inside ? (size_t)(part.ptr - node->text.ptr) : 0) + at;
 }
 

@@ -315,7 +315,7 @@ static int make_value(struct making *m, unsigned i, struct st_value *out) {
 
 static int make_row(struct making *m, struct json_value item) {
     const struct hd_json *j = m->j;
-    unsigned columns = j->table->column_count - j->table->common_count;
+    unsigned columns = st_own_columns(j->table);
     struct st_value *row = m->rows->values + (size_t)m->rows->count * columns;
     m->view.env.slots[j->item_slot] = json_operand_value(item);
     for (unsigned i = 0; i < columns; i++) {

@@ -113,9 +113,6 @@ struct st_batch {
 bool st_batch_take(struct st_store *s, struct st_batch *b, rt_time *until);
 /* Tells the posts what their `outcome` is, and counts them. The batch is empty then. */
 void st_batch_end(struct st_batch *b);
-static inline unsigned st_own_columns(const struct st_table *t) {
-    return t->column_count - t->common_count;
-}
 /* `row`: the values of one, common ones aside. */
 static inline const struct st_value *st_value_of(const struct st_table *t, const struct st_rows *rows,
                                                  const struct st_value *row, unsigned column) {

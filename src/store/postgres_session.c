@@ -4,8 +4,6 @@
 
 #include "store/postgres.h"
 
-#define COLUMNS_MAX 16 /* of a result */
-
 static int send(const struct pg_conn *c, const char *sql, const char *const *params) {
     int count = 0;
     if (!params)
@@ -16,9 +14,9 @@ static int send(const struct pg_conn *c, const char *sql, const char *const *par
 }
 
 static int take_row(const struct pg_conn *c, const PGresult *r, st_row_fn *row, void *arg) {
-    const char *values[COLUMNS_MAX];
+    const char *values[ST_RESULT_COLUMNS];
     int count = c->pq->nfields(r);
-    for (int i = 0; i < count && i < COLUMNS_MAX; i++)
+    for (int i = 0; i < count && i < ST_RESULT_COLUMNS; i++)
         values[i] = c->pq->getisnull(r, 0, i) ? NULL : c->pq->getvalue(r, 0, i);
     return row(arg, values);
 }
@@ -53,6 +51,10 @@ static int run(struct st_session *s, const char *sql, const char *const *params,
     return waited || !good ? failed(s) : rc;
 }
 
+static const char *migration(const struct st_migration *m) {
+    return m->postgres;
+}
+
 int st_pg_exec(struct pg_conn *c, const char *sql, rt_time deadline) {
     struct st_session s = st_pg_session(c, deadline);
     return st_execute(&s, sql, NULL, NULL);
@@ -69,6 +71,7 @@ const struct st_dialect st_pg_dialect = {
                  "version integer NOT NULL, applied_at timestamptz NOT NULL)",
     .columns = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('public.' || quote_ident($1)) "
                "AND attnum > 0 AND NOT attisdropped",
+    .migration = migration,
     .types = {[ST_NULL] = "text",
               [ST_TEXT] = "text",
               [ST_JSON] = "jsonb",

@@ -1,5 +1,4 @@
 /* Rows that are too old are taken away a few at a time, between batches. */
-#include "base/calendar.h"
 #include "store/session.h"
 
 static int prune(struct st_session *s, const struct st_sink *sink, const char *template, const char *before) {
@@ -13,9 +12,8 @@ static int prune(struct st_session *s, const struct st_sink *sink, const char *t
 }
 
 int st_prune(struct st_session *s, const struct st_sink *sink) {
-    char before[B_RFC3339_LEN + 1];
-    b_format_rfc3339(before, (rt_wall_clock() - atomic_load(&sink->keep)) / 1000);
-    before[B_RFC3339_LEN] = 0;
+    char before[ST_TIME_TEXT];
+    st_time_text(before, rt_wall_clock() - atomic_load(&sink->keep));
     int more = prune(s, sink, s->dialect->prune, before);
     if (more < 0 || !sink->table.rejects)
         return more;

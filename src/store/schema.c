@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/calendar.h"
 #include "store/session.h"
 
 #define SCHEMA_MAX 32 /* bytes of the name of a schema, its NUL included */
@@ -65,11 +64,35 @@ static int read_column(void *arg, const char *const *values) {
     return 0;
 }
 
-/* A bit for each column that the table has not. */
-static int lacking(struct st_session *s, const struct st_table *t, uint64_t *lacks) {
+/* What a table of columns alone is made by. */
+static const struct st_migration made[] = {{.version = 1, .title = "make the table"}, {0}};
+
+static const struct st_migration *steps_of(const struct st_table *t) {
+    return t->migrations ? t->migrations : made;
+}
+
+/* What a table is, and what is to be done to it. */
+struct todo {
+    unsigned version; /* that it has; 0: it is not there */
+    unsigned latest;
+    uint64_t lacks; /* a bit for each column that it has not */
+};
+
+static int look(struct st_session *s, const struct st_table *t, struct todo *todo) {
     struct columns c = {.table = t, .any_case = s->dialect->any_case};
-    int rc = st_stream(s, s->dialect->columns, (const char *const[]){t->name.ptr, NULL}, read_column, &c);
-    *lacks = ~c.there & (UINT64_MAX >> (64 - t->column_count));
+    *todo = (struct todo){0};
+    for (const struct st_migration *m = steps_of(t); m->version; m++)
+        todo->latest = m->version;
+    int rc = version_of(s, t, &todo->version);
+    if (rc == 0 && todo->version > todo->latest) {
+        snprintf(s->why, ST_WHY_MAX, "table %.*s is of version %u, made by a newer weir: this one knows %u",
+                 B_FMT(t->name), todo->version, todo->latest);
+        return -EINVAL;
+    }
+    if (rc || !todo->version || !t->made_of_columns)
+        return rc;
+    rc = st_stream(s, s->dialect->columns, (const char *const[]){t->name.ptr, NULL}, read_column, &c);
+    todo->lacks = ~c.there & (UINT64_MAX >> (64 - t->column_count));
     return rc;
 }
 
@@ -87,9 +110,8 @@ static void say_column(struct b_text *out, struct st_session *s, const struct st
 }
 
 static int note_version(struct st_session *s, const char *table, const char *schema, unsigned version) {
-    char now[B_RFC3339_LEN + 1], number[16];
-    b_format_rfc3339(now, rt_wall_clock() / 1000);
-    now[B_RFC3339_LEN] = 0;
+    char now[ST_TIME_TEXT], number[16];
+    st_time_text(now, rt_wall_clock());
     snprintf(number, sizeof number, "%u", version);
     return st_execute(
         s,
@@ -119,18 +141,10 @@ int st_probe(struct st_session *s) {
     return rc ? rc : note_version(s, "weir_schema", "weir", 1);
 }
 
-/* What a table of columns alone is made by. */
-static const struct st_migration made[] = {{.version = 1, .title = "make the table"}, {0}};
-
-static const struct st_migration *steps_of(const struct st_table *t) {
-    return t->migrations ? t->migrations : made;
-}
-
 static int take_step(struct st_session *s, const struct st_table *t, const struct st_migration *m) {
     struct b_arena arena;
     b_arena_init(&arena, B_TAG_STORE, NULL, NULL, 0, 65536);
-    const char *template = s->dialect == &st_pg_dialect ? m->postgres : m->sqlite,
-               *sql = t->migrations ? st_sql_expand(template, t->name, &arena)
+    const char *sql = t->migrations ? st_sql_expand(s->dialect->migration(m), t->name, &arena)
                                     : st_sql_create(t, s->dialect->types, &arena);
     int rc = step(s, m->title, sql);
     b_arena_release(&arena);
@@ -147,22 +161,19 @@ static int add_column(struct st_session *s, const struct st_table *t, unsigned i
 
 /* ---- all of them ---- */
 
-/* What is to be done, or is done. */
-static int take_steps(struct st_session *s, const struct st_table *t, bool apply, struct b_text *out) {
-    unsigned version;
-    uint64_t lacks = 0;
-    int rc = version_of(s, t, &version);
-    if (rc == 0 && version && t->made_of_columns)
-        rc = lacking(s, t, &lacks);
+/* Does what is to be done, or only says it. */
+static int take_steps(struct st_session *s, const struct st_table *t, const struct todo *todo, bool apply,
+                      struct b_text *out) {
+    int rc = 0;
     for (const struct st_migration *m = steps_of(t); rc == 0 && m->version; m++) {
-        if (m->version <= version)
+        if (m->version <= todo->version)
             continue;
         rc = apply ? take_step(s, t, m) : 0;
         if (rc == 0)
             say(out, t, m->version, m->title);
     }
     for (unsigned i = 0; rc == 0 && i < t->column_count; i++) {
-        if (!(lacks >> i & 1))
+        if (!(todo->lacks >> i & 1))
             continue;
         rc = apply ? add_column(s, t, i) : 0;
         if (rc == 0)
@@ -182,11 +193,13 @@ static void undo(struct st_session *s) {
 
 /* One at a time, of all who share the database: what is there once the transaction has begun is what counts. */
 static int apply_all(struct st_session *s, const struct st_table *t, struct b_text *out) {
+    struct todo todo;
     int rc = st_execute(s, s->dialect->alone, NULL, NULL);
     if (rc)
         return rc;
     rc = st_own_table(s);
-    rc = rc ? rc : take_steps(s, t, true, out);
+    rc = rc ? rc : look(s, t, &todo);
+    rc = rc ? rc : take_steps(s, t, &todo, true, out);
     rc = rc ? rc : st_execute(s, "COMMIT", NULL, NULL);
     if (rc)
         undo(s);
@@ -194,19 +207,9 @@ static int apply_all(struct st_session *s, const struct st_table *t, struct b_te
 }
 
 int st_migrate_table(struct st_session *s, const struct st_table *t, bool apply, struct b_text *out) {
-    unsigned version, latest = 0;
-    uint64_t lacks = 0;
-    int rc = version_of(s, t, &version);
-    for (const struct st_migration *m = steps_of(t); m->version; m++)
-        latest = m->version;
-    if (rc == 0 && version > latest) {
-        snprintf(s->why, ST_WHY_MAX, "table %.*s is of version %u, made by a newer weir: this one knows %u",
-                 B_FMT(t->name), version, latest);
-        return -EINVAL;
-    }
-    if (rc == 0 && version && t->made_of_columns)
-        rc = lacking(s, t, &lacks);
-    if (rc || (version == latest && !lacks))
+    struct todo todo;
+    int rc = look(s, t, &todo);
+    if (rc || (todo.version == todo.latest && !todo.lacks))
         return rc;
-    return apply ? apply_all(s, t, out) : take_steps(s, t, false, out);
+    return apply ? apply_all(s, t, out) : take_steps(s, t, &todo, false, out);
 }

@@ -3,6 +3,7 @@
 #ifndef STORE_SESSION_H
 #define STORE_SESSION_H
 
+#include "base/calendar.h"
 #include "store/internal.h"
 
 /* Takes a row of a result, as it comes: texts, NULL for null, good until it returns. Negative: it wants no more of them. */
@@ -24,6 +25,7 @@ struct st_dialect {
     const char *columns;       /* the names of the columns of table $1 */
     bool any_case;             /* names that differ in case alone are the same */
     const char *types[ST_KINDS];
+    const char *(*migration)(const struct st_migration *); /* its SQL */
     /* Takes some of the rows that came in before $1 away: no more than ST_PRUNED_AT_ONCE. */
     const char *prune, *prune_rejected;
     int (*run)(struct st_session *s, const char *sql, const char *const *params, st_row_fn *row, void *arg,
@@ -31,7 +33,7 @@ struct st_dialect {
 };
 extern const struct st_dialect st_sqlite_dialect, st_pg_dialect;
 
-#define ST_PARAMS_MAX 8
+#define ST_RESULT_COLUMNS 16 /* more of a row are left out */
 #define ST_PRUNED_AT_ONCE 500
 #define ST_PRUNED_AT_ONCE_TEXT "500"
 
@@ -42,6 +44,9 @@ int st_execute(struct st_session *s, const char *sql, const char *const *params,
 /* Hands the rows of the result to `row` one by one; they are never in memory all at once. The same, or what `row` gave. */
 int st_stream(struct st_session *s, const char *sql, const char *const *params, st_row_fn *row, void *arg);
 
+/* A time of the wall clock as a parameter. */
+#define ST_TIME_TEXT (B_RFC3339_LEN + 1)
+void st_time_text(char text[ST_TIME_TEXT], rt_time at);
 /* Notes it; gives -EIO. */
 int st_out_of_memory(struct st_session *s);
 

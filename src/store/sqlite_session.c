@@ -5,8 +5,6 @@
 #include "store/session.h"
 #include "store/sqlite.h"
 
-#define COLUMNS_MAX 16 /* of a result */
-
 static int failed(struct st_session *s) {
     sqlite3 *db = s->link;
     s->code = sqlite3_extended_errcode(db);
@@ -23,9 +21,9 @@ static void bind_params(sqlite3_stmt *stmt, const char *const *params) {
 }
 
 static int take_row(sqlite3_stmt *stmt, st_row_fn *row, void *arg) {
-    const char *values[COLUMNS_MAX];
+    const char *values[ST_RESULT_COLUMNS];
     int count = sqlite3_column_count(stmt);
-    for (int i = 0; i < count && i < COLUMNS_MAX; i++)
+    for (int i = 0; i < count && i < ST_RESULT_COLUMNS; i++)
         values[i] = (const char *)sqlite3_column_text(stmt, i);
     return row(arg, values);
 }
@@ -59,6 +57,10 @@ static int run(struct st_session *s, const char *sql, const char *const *params,
     return rc;
 }
 
+static const char *migration(const struct st_migration *m) {
+    return m->sqlite;
+}
+
 struct st_session st_sqlite_session(sqlite3 *db, char *why) {
     return (struct st_session){.dialect = &st_sqlite_dialect, .link = db, .deadline = RT_NEVER, .why = why};
 }
@@ -74,6 +76,7 @@ const struct st_dialect st_sqlite_dialect = {
                  "  applied_at TEXT NOT NULL) WITHOUT ROWID",
     .columns = "SELECT name FROM pragma_table_info($1)",
     .any_case = true,
+    .migration = migration,
     .types = {[ST_NULL] = "TEXT",
               [ST_TEXT] = "TEXT",
               [ST_JSON] = "TEXT",

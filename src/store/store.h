@@ -96,6 +96,10 @@ struct st_table {
     rt_time keep;       /* rows with an older received_at are taken away; 0: none */
 };
 
+/* Those that differ from row to row. */
+static inline unsigned st_own_columns(const struct st_table *t) {
+    return t->column_count - t->common_count;
+}
 static inline bool st_is_ours(const struct st_table *t) {
     return t->migrations || t->made_of_columns;
 }

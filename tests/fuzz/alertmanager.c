@@ -6,10 +6,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static unsigned own(void) {
-    return hd_alerts_table.column_count - hd_alerts_table.common_count;
-}
-
 static void check_value(const struct st_value *v) {
     if (v->kind == ST_TEXT)
         assert(v->len == 0 || !memchr(v->text, 0, v->len));
@@ -24,6 +20,7 @@ static void check_value(const struct st_value *v) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct json_index x = {.tag = B_TAG_TEST};
     struct json_fault fault;
+    unsigned own = st_own_columns(&hd_alerts_table);
     struct st_rows rows = {0};
     struct hd_reading r = {.max_items = 50, .now = 1795759200000000, .any_label_name = size % 2};
     b_arena_init(&rows.arena, B_TAG_TEST, NULL, NULL, 0, 4 << 20);
@@ -34,12 +31,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         int rc = hd_alerts_read(&x, &rows, &r);
         if (rc == 0) {
             assert(rows.count + rows.reject_count > 0 && rows.count + rows.reject_count <= r.max_items);
-            for (unsigned i = 0; i < rows.count * own(); i++)
+            for (unsigned i = 0; i < rows.count * own; i++)
                 check_value(&rows.values[i]);
             for (unsigned i = 0; i < hd_alerts_table.common_count; i++)
                 check_value(&rows.common[i]);
             for (unsigned i = 0; i < rows.count; i++)
-                assert(rows.values[i * own()].kind == ST_HEX && rows.items[i].len);
+                assert(rows.values[i * own].kind == ST_HEX && rows.items[i].len);
             for (unsigned i = 0; i < rows.reject_count; i++)
                 assert(rows.rejects[i].reason.len && rows.rejects[i].item.len);
         } else {
