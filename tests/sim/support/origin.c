@@ -50,6 +50,11 @@ static bool send_interim(struct talk *t) {
     return true;
 }
 
+static void say_status(struct ask *ask, uint16_t status) {
+    ask->status[1] = ask->status[0];
+    ask->status[0] = status;
+}
+
 static void choose_deed(struct deed *d, const struct http_request *r) {
     const struct weather *w = &world.weather;
     static const uint16_t statuses[] = {200, 200, 200, 200, 200, 404, 500, 201, 204, 304};
@@ -71,7 +76,7 @@ static void choose_deed(struct deed *d, const struct http_request *r) {
         d->too_much = world_mishap(w->bad_origins, 10);
     }
     d->stall = world_mishap(w->slow_origins, 8);
-    d->ask->status = d->status;
+    say_status(d->ask, d->status);
     sim_tell("origin: answers request %u with %u, %zu of %zu bytes, framing %d%s%s%s%s", d->id, d->status,
              d->some, size, d->framing, d->last ? ", last" : "", d->too_much ? ", too much" : "",
              d->bad_chunk ? ", bad chunk" : "", d->stall ? ", stalls" : "");
@@ -198,7 +203,7 @@ static bool serve_tunnel(struct origin *o, struct deed *d) {
     struct rt_scope scope;
     char text[256];
     d->talk = o->talk;
-    d->ask->status = 101;
+    say_status(d->ask, 101);
     int n = snprintf(text, sizeof text, "%sX-Id: %u\r\n\r\n", head, d->id);
     if (!talk_send(o->talk, text, (size_t)n))
         return false;

@@ -46,7 +46,7 @@ struct ask {
     bool sent;        /* all of it has gone out */
     bool answered;    /* the head of an answer has come */
     uint8_t seen;     /* how often origins have had its head */
-    uint16_t status;  /* of its origin's last answer */
+    uint16_t status[2]; /* of its origins' last answers; the last one may be to an attempt that was given up */
     rt_time began;    /* when its first byte went out; 0: not yet */
     rt_time progress; /* when an origin got bytes of its body: each piece begins the deadline anew */
     rt_time paused;   /* since when its client sends nothing of its body; 0: it does */
