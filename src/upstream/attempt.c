@@ -27,12 +27,13 @@ int up_socket_error(struct up_exchange *x, const struct rt_call *call, int rc) {
     }
 }
 
-/* Puts the connection back, or closes it when it is in doubt. */
+/* Puts the connection back, or closes it when it is in doubt. One that has switched (a 101 that nobody took over) speaks no HTTP: the
+ * next request would go into somebody's tunnel. */
 static void leave_conn(struct up_exchange *x) {
     struct up_conn *c = x->conn;
     up_forget_unsent(x);
     x->conn = NULL;
-    if (c && x->done && x->request_whole && x->res.keep_alive && !x->input.len)
+    if (c && x->done && x->request_whole && x->res.keep_alive && x->res.status != 101 && !x->input.len)
         up_pool_give(c);
     else if (c)
         up_pool_close(c);

@@ -14,6 +14,7 @@ from wire import Malformed, Truncated
 
 BIG = 3 << 20  # beyond what is passed on by copies
 SCENES = []
+ASTRAY = []  # requests that came through a tunnel
 
 
 def scene(function):
@@ -49,8 +50,12 @@ def answer(request, peer):
         time.sleep(0.15)
     if target.startswith("/more/echo"):
         peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
-        while peer.more() and peer.send(peer.take(len(peer.buffer))):
-            pass
+        while peer.more():
+            got = peer.take(len(peer.buffer))
+            if b" HTTP/1.1\r\n" in got:
+                ASTRAY.append(got)
+            if not peer.send(got):
+                break
         peer.finished = True
         return None
     if target.startswith("/more/trailers"):
@@ -201,7 +206,7 @@ def tunnel(stage):
             if response.status != 101:
                 if stage.strict or response.status < 500:
                     raise Wrong(f"the tunnel is answered with {response}")
-                return
+                raise OSError("no tunnel")
             if conn.exactly(5) != b"early":
                 raise Wrong("early bytes arrived as others")
             time.sleep(0.05)
@@ -215,6 +220,10 @@ def tunnel(stage):
                 raise Wrong("the tunnel changed bytes")
     except (OSError, Truncated) as e:
         stage.fault(e)
+        for i in range(4):  # the origin may have switched all the same: nothing else may go there
+            stage.ask(f"/after{i}")
+        if ASTRAY:
+            raise Wrong(f"a request went into a tunnel: {ASTRAY[0]}") from None
 
 
 @scene
