@@ -116,12 +116,14 @@ static bool answers(struct up_endpoint *e) {
     return rc == 0;
 }
 
-/* One endpoint alone is ejected only where the config asks for it: there is no other to go to. */
+bool up_breaker_may_open(const struct up_set *s) {
+    const struct up_breaker_options *o = s->count ? &s->members[0].endpoint->cluster->breaker : NULL;
+    return o && option(&o->on) && (s->count > 1 || option(&o->named));
+}
+
 static bool may_open(struct up_cluster *c) {
-    if (!option(&c->breaker.on))
-        return false;
     const struct up_set *s = up_cluster_set(c);
-    return option(&c->breaker.named) || (s && s->count > 1);
+    return s && up_breaker_may_open(s);
 }
 
 #define LOOK (1 * RT_S)

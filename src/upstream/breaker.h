@@ -12,6 +12,8 @@
 
 /* Counts what became of an attempt; `trial`: it was the one request. Must not wait. */
 void up_breaker_note(struct up_endpoint *e, enum up_outcome outcome, bool trial);
+/* Whether endpoints of the set may be ejected: one alone is only where the config names `breaker`, for there is no other to go to. */
+bool up_breaker_may_open(const struct up_set *s);
 /* An endpoint of the set that waits for its one request, which the caller is from now on, and owes a note of; NULL: none. A
  * request that cannot be repeated (!p->may_try) gets one only when there is nobody else to go to (`alone`), or when no
  * better one has come for a second. */

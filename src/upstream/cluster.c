@@ -329,6 +329,9 @@ void up_cluster_limits(struct up_cluster *c, const struct cfg_upstream *conf) {
     breaker_options(&c->breaker, conf);
     pthread_mutex_lock(&c->lock);
     up_deny_set(&c->deny, conf);
+    struct up_set *s = up_cluster_set(c);
+    if (s)
+        up_set_mark(s); /* by what the breaker's options are now */
     pthread_mutex_unlock(&c->lock);
 }
 

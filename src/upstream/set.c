@@ -38,7 +38,8 @@ void up_set_free(struct up_set *s) {
 }
 
 /* Panic (Envoy's term): when more than half of those whose checks do not fail are ejected, the few that are left would
- * be swamped, and the ejected ones are as good as any. With none left that is no panic: nothing answers. */
+ * be swamped, and the ejected ones are as good as any. With none left that is no panic: nothing answers. Where breakers may not
+ * open (any more), what they have ejected is back at once: the others may have gone meanwhile. */
 void up_set_mark(struct up_set *s) {
     uint32_t well = 0, ejected = 0, trials = 0;
     for (uint32_t i = 0; i < s->count; i++) {
@@ -52,8 +53,8 @@ void up_set_mark(struct up_set *s) {
             well++;
     }
     atomic_store_explicit(&s->trials, trials, memory_order_relaxed);
-    bool panic = well && ejected > well;
-    atomic_store_explicit(&s->avoid, panic ? UP_FAILING | UP_DRAINING : UP_AVOIDED, memory_order_relaxed);
+    bool panic = well && ejected > well, all = panic || !up_breaker_may_open(s);
+    atomic_store_explicit(&s->avoid, all ? UP_FAILING | UP_DRAINING : UP_AVOIDED, memory_order_relaxed);
 }
 
 #define WARM_LEAST 10 /* percent of its share that a cold endpoint begins with */

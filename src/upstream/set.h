@@ -46,7 +46,7 @@ struct up_set {
     uint32_t count;
     int balance;             /* enum cfg_balance */
     bool even;               /* all have one weight; for the balancer's use */
-    _Atomic uint32_t avoid;  /* UP_AVOIDED; in panic without UP_EJECTED (up_set_mark) */
+    _Atomic uint32_t avoid;  /* UP_AVOIDED, or without what breakers eject (up_set_mark) */
     _Atomic uint32_t trials; /* members whose breakers wait for a probe */
     _Atomic uint32_t turn;   /* for the balancer's use */
     const struct up_balancer *balancer;

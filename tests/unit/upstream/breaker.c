@@ -362,6 +362,35 @@ static void goes_and_returns(void *arg) {
     close_cluster();
 }
 
+/* It was ejected while there were others: a reload or discovery takes those away. */
+static void left_alone(void *arg) {
+    (void)arg;
+    bool trial;
+    open_cluster(2);
+    note(0, UP_STATUS_5XX, 5);
+    CHECK_STR(state(0), "open");
+    CHECK_INT(pick(true, &trial), 1);
+    CHECK_INT(apply((const unsigned[]){0}, 1), 0);
+    CHECK_INT(pick(true, &trial), 0);
+    CHECK(!up_set_is_out(up_cluster_set(cluster)));
+    sleep_for(2 * RT_S);
+    CHECK_STR(state(0), "closed");
+    CHECK_INT(apply((const unsigned[]){0, 1}, 2), 0);
+    note(0, UP_STATUS_5XX, 5);
+    conf.breaker.head.given = true;
+    up_cluster_limits(cluster, &conf);
+    CHECK_INT(apply((const unsigned[]){0}, 1), 0);
+    CHECK(up_set_is_out(up_cluster_set(cluster)));
+    conf.breaker.head.given = false;
+    up_cluster_limits(cluster, &conf);
+    CHECK_INT(pick(true, &trial), 0);
+    close_cluster();
+}
+
+TEST(one_that_is_left_alone_is_used_at_once) {
+    simulate(left_alone, NULL);
+}
+
 TEST(an_endpoint_returns_whose_breaker_was_open) {
     simulate(goes_and_returns, NULL);
 }
@@ -436,6 +465,7 @@ const struct test_case breaker_tests[] = {
     {"requests_that_cannot_be_repeated_try_when_no_others_come",
      requests_that_cannot_be_repeated_try_when_no_others_come},
     {"U06_all_are_out", U06_all_are_out},
+    {"one_that_is_left_alone_is_used_at_once", one_that_is_left_alone_is_used_at_once},
     {"an_endpoint_returns_whose_breaker_was_open", an_endpoint_returns_whose_breaker_was_open},
     {"a_reload_switches_breakers_off", a_reload_switches_breakers_off},
     {"workers_want_the_one_request", workers_want_the_one_request},

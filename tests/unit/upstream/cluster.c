@@ -28,6 +28,7 @@ static void open_cluster(void) {
     }
     first.url = urls[0];
     struct cfg_upstream conf = {.head = {.name = B_LIT("u")},
+                                .breaker = {.head = {.given = true}, .enabled = true},
                                 .endpoints = {.items = &first, .count = 1, .item_size = sizeof first},
                                 .pool = {.max_connections = 10, .max_idle = 10},
                                 .max_in_flight = 10};

@@ -29,6 +29,7 @@ struct up_set *fake_set(int balance, const int64_t *weights, uint32_t count) {
         members[i] = (struct up_member){&endpoints[i], weights[i]};
     }
     rng.state = 1;
+    atomic_store(&fake_cluster.breaker.on, 1);
     set = up_set_new(balance, members, count);
     CHECK(set);
     return set;
