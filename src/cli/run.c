@@ -106,9 +106,12 @@ static const struct rt_backend *choose_backend(enum cfg_io io) {
     return &rt_epoll;
 }
 
-static void stalled(unsigned worker, const char *what, rt_time held) {
-    B_LOG(B_WARN, "runtime", "worker %u was held for over %lld ms by: %s", worker, (long long)(held / RT_MS),
-          what);
+static void stalled(unsigned worker, const char *what, rt_time held, uint64_t untold) {
+    char more[64] = "";
+    if (untold)
+        (void)snprintf(more, sizeof more, " (and %llu times since it was last told)", (unsigned long long)untold);
+    B_LOG(B_WARN, "runtime", "worker %u was held for over %lld ms by: %s%s", worker,
+          (long long)(held / RT_MS), what, more);
 }
 
 static int run_with_log(const struct gw_options *source, const struct settings *settings, bool demo) {

@@ -13,7 +13,12 @@ static struct rt_thread thread;
 static bool started;
 static sem_t stop;
 static _Atomic uint64_t stalls;
-static _Atomic(void (*)(unsigned, const char *, rt_time)) hook;
+static _Atomic(rt_stall_fn *) hook;
+
+/* Where weir has to share its CPUs, everything is held now and then: a line a second says so. */
+#define TELL_EVERY RT_S
+static rt_time told_at;
+static uint64_t told_count;
 
 struct seen {
     uint64_t progress;
@@ -21,7 +26,7 @@ struct seen {
     bool told;
 };
 
-void rt_set_stall_hook(void (*fn)(unsigned worker, const char *what, rt_time held)) {
+void rt_set_stall_hook(rt_stall_fn *fn) {
     atomic_store(&hook, fn);
 }
 
@@ -39,11 +44,14 @@ static void look(unsigned i, struct seen *s, rt_time now) {
     if (s->told || now - s->since < RT_STALL)
         return;
     s->told = true;
-    atomic_fetch_add(&stalls, 1);
+    uint64_t count = atomic_fetch_add(&stalls, 1) + 1;
+    rt_stall_fn *fn = atomic_load(&hook);
+    if (!fn || (told_at && now - told_at < TELL_EVERY))
+        return;
     const char *what = atomic_load_explicit(&w->running, memory_order_relaxed);
-    void (*fn)(unsigned, const char *, rt_time) = atomic_load(&hook);
-    if (fn)
-        fn(i, what ? what : "the loop", now - s->since);
+    fn(i, what ? what : "the loop", now - s->since, count - told_count - 1);
+    told_at = now;
+    told_count = count;
 }
 
 static void watch(void *arg) {

@@ -135,9 +135,11 @@ size_t rt_stack_high_water(void);
 /* Random bytes from the kernel (seeded under the simulator). */
 void rt_random(void *buf, size_t len);
 
-/* Called by the watchdog for whatever held a loop longer than RT_STALL; the count is of all workers. */
+/* Called by the watchdog for what held a loop longer than RT_STALL, once a second at the most; `untold`: others since the last call. The
+ * count is of all workers. */
 #define RT_STALL (10 * RT_MS)
-void rt_set_stall_hook(void (*fn)(unsigned worker, const char *what, rt_time held));
+typedef void rt_stall_fn(unsigned worker, const char *what, rt_time held, uint64_t untold);
+void rt_set_stall_hook(rt_stall_fn *fn);
 uint64_t rt_stall_count(void);
 
 /* --- for back ends and the simulator --- */

@@ -254,7 +254,10 @@ TEST(signals_come_as_events) {
 
 static _Atomic bool stalled;
 
-static void stall_hook(unsigned worker, const char *what, rt_time held) {
+static _Atomic uint64_t stalls_told;
+
+static void stall_hook(unsigned worker, const char *what, rt_time held, uint64_t untold) {
+    atomic_fetch_add(&stalls_told, 1 + untold);
     if (worker == 0 && strcmp(what, "main") == 0 && held >= RT_STALL)
         atomic_store(&stalled, true);
 }
@@ -273,6 +276,35 @@ TEST(the_watchdog_names_what_holds_a_loop) {
     rt_set_stall_hook(NULL);
     CHECK(stalled);
     CHECK(rt_stall_count() > 0);
+}
+
+static _Atomic uint64_t stall_calls;
+
+static void count_hook(unsigned worker, const char *what, rt_time held, uint64_t untold) {
+    (void)worker, (void)what, (void)held;
+    atomic_fetch_add(&stall_calls, 1);
+    atomic_fetch_add(&stalls_told, 1 + untold);
+}
+
+static void hog_often(void *arg) {
+    uint64_t first = *(uint64_t *)arg;
+    rt_time until = rt_after(rt_clock(), LONG);
+    for (uint64_t seen; (seen = rt_stall_count()) < first + 5 && rt_clock() < until; (void)rt_yield())
+        while (rt_stall_count() == seen && rt_clock() < until)
+            ;
+}
+
+TEST(the_watchdog_tells_once_a_second) {
+    struct rt_config config = {.workers = 1, .watchdog = true};
+    uint64_t first = rt_stall_count();
+    rt_time began = rt_clock();
+    atomic_store(&stalls_told, 0);
+    rt_set_stall_hook(count_hook);
+    CHECK_INT(rt_run(&config, hog_often, &first), 0);
+    rt_set_stall_hook(NULL);
+    CHECK(rt_stall_count() >= first + 5);
+    CHECK(stall_calls <= 1 + (uint64_t)((rt_clock() - began) / RT_S));
+    CHECK(stalls_told <= rt_stall_count());
 }
 
 static void note_thread(void *arg) {
@@ -326,6 +358,7 @@ const struct test_case worker_tests[] = {
     {"no_memory_no_start", no_memory_no_start},
     {"signals_come_as_events", signals_come_as_events},
     {"the_watchdog_names_what_holds_a_loop", the_watchdog_names_what_holds_a_loop},
+    {"the_watchdog_tells_once_a_second", the_watchdog_tells_once_a_second},
     {"threads_start_with_signals_blocked", threads_start_with_signals_blocked},
     {"a_back_end_that_cannot_be_set_up_gives_way", a_back_end_that_cannot_be_set_up_gives_way},
     {0},
