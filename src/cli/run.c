@@ -109,7 +109,8 @@ static const struct rt_backend *choose_backend(enum cfg_io io) {
 static void stalled(unsigned worker, const char *what, rt_time held, uint64_t untold) {
     char more[64] = "";
     if (untold)
-        (void)snprintf(more, sizeof more, " (and %llu times since it was last told)", (unsigned long long)untold);
+        (void)snprintf(more, sizeof more, " (and %llu times since it was last told)",
+                       (unsigned long long)untold);
     B_LOG(B_WARN, "runtime", "worker %u was held for over %lld ms by: %s%s", worker,
           (long long)(held / RT_MS), what, more);
 }

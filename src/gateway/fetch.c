@@ -61,6 +61,18 @@ static int take_pieces(struct b_text *out, const struct b_slice *pieces, int n) 
     return out->failed ? -HTTP_E_OUT_OF_MEMORY : 0;
 }
 
+/* Straight into the text where it has room for all of it. */
+static int read_more(struct up_exchange *x, struct b_text *out, rt_time deadline) {
+    struct b_slice *pieces = gw_worker()->pieces;
+    if (up_body_is_next(x) && out->cap - out->len >= x->left) {
+        ssize_t n = up_read_into(x, out->ptr + out->len, out->cap - out->len, deadline);
+        out->len += n > 0 ? (size_t)n : 0;
+        return n < 0 ? (int)n : 0;
+    }
+    int n = up_read(x, pieces, deadline);
+    return n > 0 ? take_pieces(out, pieces, n) : n;
+}
+
 int gw_take_answer(struct up_exchange *x, const struct rt_call *call, size_t limit, struct b_text *out) {
     struct b_slice *pieces = gw_worker()->pieces;
     *out = b_text_heap(B_TAG_REQUESTS, limit);
@@ -68,13 +80,11 @@ int gw_take_answer(struct up_exchange *x, const struct rt_call *call, size_t lim
         return -HTTP_E_UPSTREAM_RESPONSE_TOO_LARGE;
     if (x->res.body == HTTP_BODY_LENGTH)
         b_text_reserve(out, (size_t)x->res.content_length);
-    for (int n = up_read_ready(x, pieces);; n = up_read(x, pieces, call->deadline)) {
-        if (n < 0 && n != -EAGAIN) /* it had all that was left */
-            return n == -HTTP_E_UPSTREAM_TIMEOUT ? -HTTP_E_DEADLINE_EXCEEDED : n;
-        int rc = n > 0 ? take_pieces(out, pieces, n) : 0;
-        if (rc || x->done)
-            return rc;
-    }
+    int rc = up_read_ready(x, pieces);
+    rc = rc > 0 ? take_pieces(out, pieces, rc) : rc == -EAGAIN ? 0 : rc;
+    while (rc == 0 && !x->done)
+        rc = read_more(x, out, call->deadline);
+    return rc == -HTTP_E_UPSTREAM_TIMEOUT ? -HTTP_E_DEADLINE_EXCEEDED : rc; /* it had all that was left */
 }
 
 static int take(struct gw_fetch *f, struct rt_call *call, struct up_exchange *x) {

@@ -99,6 +99,13 @@ bool up_body_is_large(const struct up_exchange *x);
 ssize_t up_fill(struct up_exchange *x, struct rt_pipe *pipe, rt_time deadline)
     __attribute__((warn_unused_result));
 
+/* Whether the next bytes that the connection brings are those of a body of known length, and none of it lies here already: then
+ * they may be read to where they are to stay (up_read_into). */
+bool up_body_is_next(const struct up_exchange *x);
+/* Up to `room` bytes of it, 1 or more: how many, or -(enum http_error). Deadline as for up_read. */
+ssize_t up_read_into(struct up_exchange *x, char *to, size_t room, rt_time deadline)
+    __attribute__((warn_unused_result));
+
 /* Gives the connection back, or closes it when it is in doubt, and counts. */
 void up_finish(struct up_exchange *x);
 

@@ -220,6 +220,23 @@ ssize_t up_fill(struct up_exchange *x, struct rt_pipe *pipe, rt_time deadline) {
     return n;
 }
 
+bool up_body_is_next(const struct up_exchange *x) {
+    return x->res.body == HTTP_BODY_LENGTH && !x->done && !x->input.len && !x->conn->in_len &&
+           !up_sends_on(x);
+}
+
+ssize_t up_read_into(struct up_exchange *x, char *to, size_t room, rt_time deadline) {
+    struct rt_call call = {.deadline = RT_NEVER};
+    x->phase = "body";
+    size_t most = room < x->left ? room : (size_t)x->left;
+    ssize_t n = rt_yield_due();
+    n = n ? n : rt_receive(&x->conn->stream, to, most, deadline);
+    if (n <= 0)
+        return truncated(x, n ? up_socket_error(x, &call, (int)n) : up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL));
+    x->done = (x->left -= (uint64_t)n) == 0;
+    return n;
+}
+
 int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
     struct rt_call call = {.deadline = RT_NEVER};
     x->phase = "body";

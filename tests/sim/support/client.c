@@ -256,8 +256,7 @@ static void check_head(const struct batch *b, const struct order *o, const struc
     struct ask *named = world_find(&r->fields, &id);
     if (named && (id != o->id || o->ask->unfit))
         sim_broken("request %u gets the answer to request %u", o->id, id);
-    if (named && id == o->id && r->status != o->ask->status[0] &&
-        r->status != o->ask->status[1])
+    if (named && id == o->id && r->status != o->ask->status[0] && r->status != o->ask->status[1])
         sim_broken("request %u gets status %u, but its origin said %u", id, r->status, o->ask->status[0]);
     if (!named && (r->status < 400 || w->fair))
         sim_broken("request %u is answered by weir itself with %u", o->id, r->status);
