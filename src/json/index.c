@@ -73,6 +73,7 @@ struct walk {
     uint32_t len;
     struct json_token *tokens;
     uint32_t count, depth;
+    uint32_t last_object; /* see struct json_index */
     uint8_t state;
     bool in_string, in_key;
     uint32_t escaped;              /* JSON_ESCAPED, if there was a backslash in this string */
@@ -184,16 +185,24 @@ static bool open_bracket(struct walk *w, uint32_t at, bool object) {
     return true;
 }
 
-static bool close_bracket(struct walk *w, uint32_t at) {
-    uint32_t open = w->open[--w->depth];
-    w->tokens[open].link = w->count;
-    w->tokens[w->count++] = (struct json_token){at, open};
-    w->state = w->depth ? NEXT : DONE;
-    return true;
-}
-
 static bool in_object(const struct walk *w) {
     return w->keys[w->depth - 1] != ITEMS;
+}
+
+/* The link of the token that closes what `open` opens. */
+static inline uint32_t chain(struct walk *w, uint32_t open, bool object) {
+    uint32_t before = object ? w->last_object : JSON_NO_OBJECT;
+    w->last_object = object ? open : w->last_object;
+    return before;
+}
+
+static bool close_bracket(struct walk *w, uint32_t at) {
+    bool object = in_object(w);
+    uint32_t open = w->open[--w->depth];
+    w->tokens[open].link = w->count;
+    w->tokens[w->count++] = (struct json_token){at, chain(w, open, object)};
+    w->state = w->depth ? NEXT : DONE;
+    return true;
 }
 
 static bool open_string(struct walk *w, uint32_t at, bool key) {
@@ -400,7 +409,7 @@ behind_value:
         SLOWLY(NEXT);
 close:
     tokens[w->open[--depth]].link = (uint32_t)(t - tokens);
-    put(t++, at, w->open[depth]);
+    put(t++, at, chain(w, w->open[depth], members != ITEMS));
     if (depth) {
         members = w->keys[depth - 1];
         goto behind_value;
@@ -451,7 +460,11 @@ static void find_bytes(struct walk *w, const struct json_scan *s) {
 
 int json_index(struct json_index *x, struct b_slice text, struct json_fault *fault) {
     unsigned char last[JSON_BLOCK];
-    struct walk w = {.text = text.ptr, .tokens = x->tokens, .low_surrogate = UINT32_MAX, .state = VALUE};
+    struct walk w = {.text = text.ptr,
+                     .tokens = x->tokens,
+                     .low_surrogate = UINT32_MAX,
+                     .state = VALUE,
+                     .last_object = JSON_NO_OBJECT};
     struct json_scan s = {0};
     const struct json_scanner *by = scanner();
     x->text = text;
@@ -482,6 +495,7 @@ int json_index(struct json_index *x, struct b_slice text, struct json_fault *fau
     if (good && w.state != DONE)
         good = fail(&w, w.len, w.len ? "the text ends too early" : "there is nothing");
     x->count = good ? w.count : 0;
+    x->last_object = good ? w.last_object : JSON_NO_OBJECT;
     if (!good)
         json_locate(x, w.at, w.why, fault);
     return good ? 0 : -EINVAL;

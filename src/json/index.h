@@ -18,19 +18,22 @@
 /* A value, or a closing bracket. A key is a string before its value. */
 struct json_token {
     uint32_t at; /* of its first byte */
-    /* Of an opening bracket: the number of the token that closes it, and the other way round. Of a string: where its closing
-     * quote stands, with JSON_ESCAPED if there is a backslash inside. Else: the byte behind it. */
+    /* Of an opening bracket: the number of the token that closes it. Of a brace that closes: the number of the one that opens the object
+     * which was closed before it, or JSON_NO_OBJECT. Of a string: where its closing quote stands, with JSON_ESCAPED if there is a
+     * backslash inside. Else: the byte behind it. */
     uint32_t link;
 };
 #define JSON_ESCAPED 0x80000000u
+#define JSON_NO_OBJECT UINT32_MAX
 
 /* Zeroed before the first use; its memory is used again by the next text. */
 struct json_index {
     struct b_slice text; /* lent */
     struct json_token *tokens;
     uint32_t count, cap;
-    uint32_t *places; /* of one window of the text, while it is walked */
-    enum b_tag tag;   /* of the memory of both */
+    uint32_t last_object; /* that was closed last: the begin of a chain of all of them */
+    uint32_t *places;     /* of one window of the text, while it is walked */
+    enum b_tag tag;       /* of the memory of both */
 };
 
 /* The token behind a value, with all that is in it. */

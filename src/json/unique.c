@@ -94,14 +94,17 @@ static int64_t check_object(const struct json_index *x, uint32_t object, struct 
 int json_unique_keys(const struct json_index *x, struct b_hash_key key, struct json_fault *fault) {
     struct seen s; /* not cleared whole: most texts are small */
     struct b_arena arena;
-    int64_t found = 0;
+    int64_t first = 0, found = 0; /* by where they stand: the chain goes from the end to the begin */
     b_map_init(&s.many, x->tag, key);
     b_arena_init(&arena, x->tag, NULL, NULL, 0, x->text.len + B_ARENA_CHUNK);
-    for (uint32_t n = 0; n < x->count && !found; n++)
-        if (x->text.ptr[x->tokens[n].at] == '{')
-            found = check_object(x, n, &s, &arena);
-    if (found > 0)
-        json_locate(x, x->tokens[found].at, "a key that the object has already", fault);
+    for (uint32_t n = x->last_object; n != JSON_NO_OBJECT && found >= 0;
+         n = x->tokens[x->tokens[n].link].link) {
+        found = check_object(x, n, &s, &arena);
+        if (found > 0 && (!first || found < first))
+            first = found;
+    }
+    if (first)
+        json_locate(x, x->tokens[first].at, "a key that the object has already", fault);
     b_arena_release(&arena);
-    return found > 0 ? -EINVAL : (int)found;
+    return found < 0 ? (int)found : first ? -EINVAL : 0;
 }

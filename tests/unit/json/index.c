@@ -237,6 +237,8 @@ TEST(R12_keys_that_stand_there_twice) {
     CHECK_INT(unique("[0,{\"x\":{\"k\":[],\"\\u006b\":{}}}]"), -EINVAL);
     CHECK_INT(unique("{\"\\u00e9\":1,\"\\u00E9\":2}"), -EINVAL);
     CHECK_INT(unique("{\"\":1,\"\":2}"), -EINVAL);
+    CHECK_INT(unique("[{\"a\":1,\"a\":2},{},{\"b\":1,\"b\":2}]"), -EINVAL); /* the first one is told */
+    CHECK_UINT(fault.at, 8);
     for (unsigned many = 2; many < 40; many++)
         for (unsigned twice = 0; twice < many; twice += 3) {
             char text[800];
