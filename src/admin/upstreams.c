@@ -78,7 +78,7 @@ static void write_upstream(struct up_cluster *c, void *arg) {
     write_discovery(w, c);
     const struct up_set *s = up_cluster_set(c);
     uint32_t avoided = up_set_avoids(s);
-    adm_flag(w, "panic", avoided != UP_AVOIDED);
+    adm_flag(w, "panic", up_set_panics(s));
     json_key(w, B_LIT("endpoints"));
     json_array_begin(w);
     for (uint32_t i = 0; i < s->count; i++)

@@ -52,7 +52,7 @@ static void collect_latency(struct tel_samples *out, const struct up_cluster *c)
 static void collect_panic(struct tel_samples *out, const struct up_cluster *c) {
     const struct up_set *s = up_cluster_set((struct up_cluster *)(uintptr_t)c);
     struct b_slice name = b_slice_cstr(c->name);
-    tel_sample(out, &name, up_set_avoids(s) != UP_AVOIDED);
+    tel_sample(out, &name, up_set_panics(s));
 }
 
 static void collect_found(struct tel_samples *out, const struct up_cluster *c) {

@@ -54,6 +54,7 @@ void up_set_mark(struct up_set *s) {
     }
     atomic_store_explicit(&s->trials, trials, memory_order_relaxed);
     bool panic = well && ejected > well, all = panic || !up_breaker_may_open(s);
+    atomic_store_explicit(&s->panic, panic, memory_order_relaxed);
     atomic_store_explicit(&s->avoid, all ? UP_FAILING | UP_DRAINING : UP_AVOIDED, memory_order_relaxed);
 }
 

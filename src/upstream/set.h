@@ -47,6 +47,7 @@ struct up_set {
     int balance;             /* enum cfg_balance */
     bool even;               /* all have one weight; for the balancer's use */
     _Atomic uint32_t avoid;  /* UP_AVOIDED, or without what breakers eject (up_set_mark) */
+    _Atomic bool panic;      /* so many are ejected that it is ignored */
     _Atomic uint32_t trials; /* members whose breakers wait for a probe */
     _Atomic uint32_t turn;   /* for the balancer's use */
     const struct up_balancer *balancer;
@@ -64,9 +65,12 @@ void up_set_mark(struct up_set *s);
 /* Whether one whose state is not 0 may be picked: what keeps it back is ignored in panic, and an endpoint in slow start gets
  * a growing part of its share. */
 bool up_usable_state(const struct up_set *s, struct up_endpoint *e, uint32_t state, const struct up_pick *p);
-/* What keeps members of this set back at the moment: UP_AVOIDED, or less in panic. */
+/* What keeps members of this set back at the moment: UP_AVOIDED, or less (up_set_mark). */
 static inline uint32_t up_set_avoids(const struct up_set *s) {
     return atomic_load_explicit(&((struct up_set *)(uintptr_t)s)->avoid, memory_order_relaxed);
+}
+static inline bool up_set_panics(const struct up_set *s) {
+    return atomic_load_explicit(&((struct up_set *)(uintptr_t)s)->panic, memory_order_relaxed);
 }
 static inline bool up_was_tried(const struct up_pick *p, const struct up_endpoint *e) {
     for (unsigned n = 0; n < p->tried_count; n++)

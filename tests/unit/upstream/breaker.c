@@ -373,6 +373,7 @@ static void left_alone(void *arg) {
     CHECK_INT(apply((const unsigned[]){0}, 1), 0);
     CHECK_INT(pick(true, &trial), 0);
     CHECK(!up_set_is_out(up_cluster_set(cluster)));
+    CHECK(!up_set_panics(up_cluster_set(cluster)));
     sleep_for(2 * RT_S);
     CHECK_STR(state(0), "closed");
     CHECK_INT(apply((const unsigned[]){0, 1}, 2), 0);
