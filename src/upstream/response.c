@@ -205,36 +205,33 @@ int up_read_ready(struct up_exchange *x, struct b_slice *pieces) {
     return count || x->done ? count : -EAGAIN;
 }
 
-bool up_body_is_large(const struct up_exchange *x) {
-    return x->res.body == HTTP_BODY_LENGTH && x->left >= UP_LARGE_BYTES && !x->input.len &&
-           !x->conn->in_len && !up_sends_on(x);
-}
-
-ssize_t up_fill(struct up_exchange *x, struct rt_pipe *pipe, rt_time deadline) {
-    struct rt_call call = {.deadline = RT_NEVER};
-    x->phase = "body";
-    ssize_t n = rt_pipe_fill(pipe, &x->conn->stream, x->left, deadline);
-    if (n <= 0)
-        return truncated(x, n ? up_socket_error(x, &call, (int)n) : up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL));
-    x->done = (x->left -= (uint64_t)n) == 0;
-    return n;
-}
-
 bool up_body_is_next(const struct up_exchange *x) {
     return x->res.body == HTTP_BODY_LENGTH && !x->done && !x->input.len && !x->conn->in_len &&
            !up_sends_on(x);
 }
 
-ssize_t up_read_into(struct up_exchange *x, char *to, size_t room, rt_time deadline) {
+bool up_body_is_large(const struct up_exchange *x) {
+    return up_body_is_next(x) && x->left >= UP_LARGE_BYTES;
+}
+
+/* n bytes of a body of known length have come; 0: the end; or negative errno. */
+static ssize_t took(struct up_exchange *x, ssize_t n) {
     struct rt_call call = {.deadline = RT_NEVER};
     x->phase = "body";
-    size_t most = room < x->left ? room : (size_t)x->left;
-    ssize_t n = rt_yield_due();
-    n = n ? n : rt_receive(&x->conn->stream, to, most, deadline);
     if (n <= 0)
         return truncated(x, n ? up_socket_error(x, &call, (int)n) : up_fail(x, HTTP_E_UPSTREAM_CLOSED, NULL));
     x->done = (x->left -= (uint64_t)n) == 0;
     return n;
+}
+
+ssize_t up_fill(struct up_exchange *x, struct rt_pipe *pipe, rt_time deadline) {
+    return took(x, rt_pipe_fill(pipe, &x->conn->stream, x->left, deadline));
+}
+
+ssize_t up_read_into(struct up_exchange *x, char *to, size_t room, rt_time deadline) {
+    size_t most = room < x->left ? room : (size_t)x->left;
+    ssize_t n = rt_yield_due();
+    return took(x, n ? n : rt_receive(&x->conn->stream, to, most, deadline));
 }
 
 int up_read(struct up_exchange *x, struct b_slice *pieces, rt_time deadline) {
