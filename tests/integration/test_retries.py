@@ -87,7 +87,7 @@ def test_the_last_answer_goes_to_the_client(lab):
     ([503, 429], "503", True), (["connect_failure"], "reset", False), ([], "reset", False)])
 def test_on(lab, on, fault, again):
     bad, good = lab.origin(FAULTS[fault]), lab.origin()
-    weir = lab.weir(upstream(bad, good, retry={"on": on}))
+    weir = lab.weir(upstream(bad, good, timeout="200ms" if fault == "timeout" else "20s", retry={"on": on}))
     assert (weir.get().status == 200) == again
 
 
@@ -111,7 +111,7 @@ def test_U02_retry_after_is_respected(lab):
 def test_U02_the_budget_bounds_the_storm(lab):
     """When everything fails, an upstream gets its requests, and a fifth more (3 a second in any case), not twice as many."""
     origins = [lab.origin(reset) for _ in range(2)]
-    weir = lab.weir(upstream(*origins, retry={"attempts": 3, "backoff": {"base": "0s"}}))
+    weir = lab.weir(upstream(*origins, timeout="20s", retry={"attempts": 3, "backoff": {"base": "0s"}}))
     sent = 600
     for _ in range(sent):
         assert weir.get().status == 502
