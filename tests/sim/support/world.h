@@ -35,22 +35,21 @@ struct weather {
 /* What is known of a request. `id` is its index. */
 struct ask {
     enum http_method method;
-    bool bad;      /* the client does something that weir may refuse with 4xx */
-    bool unfit;    /* it must never reach an origin */
-    bool vanishes; /* the client leaves in the middle of it, so that no origin may see it whole */
-    bool invited;  /* 100 Continue has come */
-    bool early;    /* an answer has begun before the body was there */
-    bool one_zero; /* HTTP/1.0 */
-    bool upgrade;  /* it asks for a tunnel */
-    bool switched; /* and 101 has come */
-    bool sent;     /* all of it has gone out */
-    bool answered; /* the head of an answer has come */
-    uint8_t seen;  /* how often origins have had its head */
-    uint16_t
-        status[2];    /* of its origins' last answers; the last one may be to an attempt that was given up */
-    rt_time began;    /* when its first byte went out; 0: not yet */
-    rt_time progress; /* when an origin got bytes of its body: each piece begins the deadline anew */
-    rt_time paused;   /* since when its client sends nothing of its body; 0: it does */
+    bool bad;           /* the client does something that weir may refuse with 4xx */
+    bool unfit;         /* it must never reach an origin */
+    bool vanishes;      /* the client leaves in the middle of it, so that no origin may see it whole */
+    bool invited;       /* 100 Continue has come */
+    bool early;         /* an answer has begun before the body was there */
+    bool one_zero;      /* HTTP/1.0 */
+    bool upgrade;       /* it asks for a tunnel */
+    bool switched;      /* and 101 has come */
+    bool sent;          /* all of it has gone out */
+    bool answered;      /* the head of an answer has come */
+    uint8_t seen;       /* how often origins have had its head */
+    uint16_t status[2]; /* of its origins' last two answers */
+    rt_time began;      /* when its first byte went out; 0: not yet */
+    rt_time progress;   /* when an origin got bytes of its body: each piece begins the deadline anew */
+    rt_time paused;     /* since when its client sends nothing of its body; 0: it does */
 };
 
 struct world {
